@@ -1,0 +1,13 @@
+# Everything here is a Debian 12 package; docs/dependencies.md says why each was chosen.
+find_package(Threads REQUIRED)
+find_package(absl REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(LIBURING REQUIRED IMPORTED_TARGET liburing)
+pkg_check_modules(HWLOC REQUIRED IMPORTED_TARGET hwloc)
+find_package(nlohmann_json REQUIRED)
+if(THERMOCLINE_BUILD_TOOLS)
+  find_package(CLI11 REQUIRED)
+endif()
+if(THERMOCLINE_BUILD_TESTS)
+  find_package(GTest REQUIRED)
+endif()
