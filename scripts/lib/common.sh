@@ -1,0 +1,26 @@
+# shellcheck shell=bash disable=SC2034
+# What the scripts share. Sourced, never run. Needs bash and coreutils only.
+
+# The top of the checkout, wherever the caller stands.
+repo_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+script_name=scripts/${0##*/}
+
+say() { printf '==> %s\n' "$*"; }
+warn() { printf '%s: %s\n' "$script_name" "$*" >&2; }
+die() {
+  warn "$*"
+  exit 1
+}
+# A mistake in the command line: says what, points at --help, exits 2.
+usage_error() {
+  warn "$*"
+  warn "see $script_name --help"
+  exit 2
+}
+# Prints the comment block at the head of the calling script.
+print_help() { awk 'NR > 1 && !/^#/ {exit} NR > 1 {sub(/^# ?/, ""); print}' "$0"; }
+
+# "3 min 7 s" for a number of seconds.
+minutes() {
+  if [ "$1" -ge 60 ]; then printf '%d min %d s' $(($1 / 60)) $(($1 % 60)); else printf '%d s' "$1"; fi
+}
