@@ -17,7 +17,7 @@ if(THERMOCLINE_SANITIZE)
 endif()
 
 # thermocline_room(NAME SOURCES a.cc ... [LINK target ...] [ROOMS base os ...])
-# ROOMS are the rooms below that it includes; tests/layering_test checks the includes themselves.
+# ROOMS are the rooms below that it includes; tests/project/layering_test.cc checks the includes themselves.
 function(thermocline_room name)
   cmake_parse_arguments(ROOM "" "" "SOURCES;LINK;ROOMS" ${ARGN})
   add_library(thermocline_${name} STATIC ${ROOM_SOURCES})

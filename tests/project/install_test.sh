@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# Installs the build into a temporary prefix, moves that elsewhere, and builds and runs a C and a C++ program against it,
+# by find_package and by pkg-config.
+#   install_test.sh BUILD_DIR CONSUMER_DIR VERSION
+set -euo pipefail
+build=$1
+consumer=$2
+version=$3
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+fail() {
+  echo "install_test: $*" >&2
+  exit 1
+}
+
+cmake --install "$build" --prefix "$work/first" >"$work/log" || { cat "$work/log" >&2; fail "cmake --install failed"; }
+mv "$work/first" "$work/prefix"
+prefix=$work/prefix
+lib=$(dirname "$(find "$prefix" -name libthermocline.so.0)")
+[ -e "$lib/libthermocline.so.$version" ] || fail "there is no libthermocline.so.$version"
+[ -L "$lib/libthermocline.so" ] || fail "there is no link libthermocline.so"
+[ -e "$prefix/include/thermocline/thermocline.h" ] || fail "thermocline.h was not installed"
+[ -z "$(find "$prefix" -path '*/src/*' -o -name '*.a' -o -name '*test*')" ] ||
+  fail "internals were installed: $(find "$prefix" -path '*/src/*' -o -name '*.a' -o -name '*test*')"
+
+runs() {
+  local output
+  output=$("$1") || fail "$2: the program failed: $output"
+  [ "$output" = "thermocline $version" ] || fail "$2: the program printed '$output', not 'thermocline $version'"
+  echo "install_test: $2: ok"
+}
+
+{
+  cmake -S "$consumer" -B "$work/cmake" -G Ninja -DCMAKE_PREFIX_PATH="$prefix" -DWANTED_VERSION="${version%.*}" &&
+    cmake --build "$work/cmake"
+} >"$work/log" 2>&1 || {
+  cat "$work/log" >&2
+  fail "find_package failed"
+}
+runs "$work/cmake/consumer_c" "C by find_package"
+runs "$work/cmake/consumer_cc" "C++ by find_package"
+
+export PKG_CONFIG_PATH=$lib/pkgconfig LD_LIBRARY_PATH=$lib
+[ "$(pkg-config --modversion thermocline)" = "$version" ] || fail "pkg-config gives another version"
+# shellcheck disable=SC2046  # flags are words
+cc -std=c11 -o "$work/pc_c" "$consumer/consumer.c" $(pkg-config --cflags --libs thermocline)
+# shellcheck disable=SC2046
+c++ -std=c++20 -o "$work/pc_cc" "$consumer/consumer.cc" $(pkg-config --cflags --libs thermocline)
+runs "$work/pc_c" "C by pkg-config"
+runs "$work/pc_cc" "C++ by pkg-config"
+
+# Everything installed that is a program or a library finds its libraries from where it now is.
+unset LD_LIBRARY_PATH
+while read -r file; do
+  missing=$(ldd "$file" 2>/dev/null | grep 'not found' || true)
+  [ -z "$missing" ] || fail "$file does not find: $missing"
+done < <(find "$prefix" -type f \( -name '*.so*' -o -path '*/bin/*' \))
