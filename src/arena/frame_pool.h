@@ -1,0 +1,58 @@
+// FramePool: the arena's fast memory, in frames of one granule. A frame keeps its number and its home address while its
+// pages move to tensors' addresses and back; its pages are never zeroed or given back while the limit allows them.
+//
+// Thread safety: none of its own; the residency lock guards it. Ownership: owns the home address space.
+// Errors: Take returns kNoFrame at the limit.
+#ifndef THERMOCLINE_ARENA_FRAME_POOL_H_
+#define THERMOCLINE_ARENA_FRAME_POOL_H_
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "src/base/units.h"
+#include "src/os/memory.h"
+
+namespace thermocline::arena {
+
+class FramePool {
+ public:
+  // `most`: the largest limit that SetLimit may ask for later.
+  static absl::StatusOr<std::unique_ptr<FramePool>> Create(os::Memory& memory, Bytes granule_bytes, int64_t limit,
+                                                           int64_t most);
+  ~FramePool();
+  FramePool(const FramePool&) = delete;
+  FramePool& operator=(const FramePool&) = delete;
+
+  FrameId Take();
+  // REQUIRES: the frame was taken, and its pages are at home, readable and writable.
+  void Give(FrameId frame);
+  char* Home(FrameId frame) const { return base_ + int64_t{frame.value()} * granule_bytes_.count(); }
+
+  // Frames over a lowered limit go back to the system as they are given; in_use() may exceed the limit until then.
+  void SetLimit(int64_t limit);
+  int64_t limit() const { return limit_; }
+  int64_t most() const { return most_; }
+  int64_t in_use() const { return in_use_; }
+  int64_t peak_in_use() const { return peak_in_use_; }
+  int64_t available() const { return limit_ > in_use_ ? limit_ - in_use_ : 0; }
+
+ private:
+  FramePool(os::Memory& memory, char* base, Bytes granule_bytes, int64_t limit, int64_t most);
+
+  os::Memory& memory_;
+  char* const base_;
+  const Bytes granule_bytes_;
+  const int64_t most_;
+  int64_t limit_;
+  int64_t in_use_ = 0;
+  int64_t peak_in_use_ = 0;
+  int64_t made_ = 0;            // frames [0, made_) have been mapped
+  std::vector<FrameId> warm_;   // free, with pages
+  std::vector<FrameId> cold_;   // free, pages given back
+};
+
+}  // namespace thermocline::arena
+
+#endif  // THERMOCLINE_ARENA_FRAME_POOL_H_

@@ -1,0 +1,481 @@
+#include "src/arena/residency.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "src/base/parse_units.h"
+
+namespace thermocline::arena {
+namespace {
+
+constexpr uint32_t kEnd = Residency::kNone.value();
+
+// Frames that granules without a slot may not fill, so that those with one can always be exchanged.
+int64_t ExchangeMargin(int64_t frames) { return std::clamp<int64_t>(frames / 8, 1, 8); }
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Residency>> Residency::Create(const ResidencyOptions& options, os::Memory& memory,
+                                                             tier::BlockTier& tier, const Clock& clock) {
+  const int64_t granule = options.granule_bytes.count();
+  if (granule < 4096 || !std::has_single_bit(static_cast<uint64_t>(granule))) {
+    return absl::InvalidArgumentError(absl::StrCat("granule_bytes is ", granule, ", not a power of two of at least 4096"));
+  }
+  absl::StatusOr<GranuleTable> table = GranuleTable::Create(options.address_space / options.granule_bytes);
+  if (!table.ok()) return table.status();
+  auto frames = FramePool::Create(memory, options.granule_bytes, options.frames, options.most_frames);
+  if (!frames.ok()) return frames.status();
+  absl::StatusOr<char*> base = memory.Reserve(options.address_space, std::max(options.granule_bytes, MiB(2)));
+  if (!base.ok()) return base.status();
+  auto residency = std::unique_ptr<Residency>(
+      new Residency(options, memory, tier, clock, *base, *std::move(table), *std::move(frames)));
+  if (residency->fork_canary_ == nullptr) return absl::ResourceExhaustedError("no memory for one page");
+  if (absl::Status status = os::RegisterFaultRange(*base, *base + options.address_space.count(), residency.get());
+      !status.ok()) {
+    return status;
+  }
+  return residency;
+}
+
+Residency::Residency(const ResidencyOptions& options, os::Memory& memory, tier::BlockTier& tier, const Clock& clock,
+                     char* base, GranuleTable table, std::unique_ptr<FramePool> frames)
+    : options_(options),
+      granule_shift_(std::countr_zero(static_cast<uint64_t>(options.granule_bytes.count()))),
+      memory_(memory),
+      tier_(tier),
+      clock_(clock),
+      base_(base),
+      table_(std::move(table)),
+      frames_(std::move(frames)) {
+  void* page = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (page == MAP_FAILED) return;
+  fork_canary_ = static_cast<volatile char*>(page);
+  madvise(page, 4096, MADV_WIPEONFORK);
+  *fork_canary_ = 1;
+}
+
+Residency::~Residency() {
+  os::UnregisterFaultRange(this);
+  memory_.Unmap(base_, options_.address_space);
+  if (fork_canary_ != nullptr) munmap(const_cast<char*>(fork_canary_), 4096);
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Lives of tensors.
+
+bool Residency::Retain(Range range) {
+  bool all_backed = true;
+  for (uint32_t i = range.first.value(); i <= range.last.value(); ++i) {
+    all_backed &= (table_[GranuleId(i)].live.fetch_add(1) & Granule::kBacked) != 0;
+  }
+  if (all_backed) return true;
+  Lock lock(*this);
+  for (uint32_t i = range.first.value(); i <= range.last.value(); ++i) {
+    if ((table_[GranuleId(i)].live.load() & Granule::kBacked) != 0 || BackLocked(GranuleId(i))) continue;
+    for (uint32_t j = range.first.value(); j <= range.last.value(); ++j) {
+      table_[GranuleId(j)].live.fetch_sub(1);
+      if (IsDeadLocked(GranuleId(j)) && table_[GranuleId(j)].presence.load() == Presence::kHole) VacateLocked(GranuleId(j));
+    }
+    return false;
+  }
+  return true;
+}
+
+bool Residency::BackLocked(GranuleId id) {
+  Granule& granule = table_[id];
+  if (!forked_child_ && slotless_ >= frames_->limit() - ExchangeMargin(frames_->limit())) {
+    granule.slot = tier_.AllocateSlot();
+    if (granule.slot == kNoSlot) {
+      writes_failing_ = true;
+      return false;
+    }
+    granule.has_slot = true;
+    ++slots_;
+  } else {
+    ++slotless_;
+  }
+  granule.fresh = true;
+  granule.clean = false;
+  ++backed_;
+  granule.live.fetch_or(Granule::kBacked);
+  if (!forked_child_) {
+    if (!planned_.load(std::memory_order_relaxed)) ReclaimDeadLocked(1);
+    if (TakeFrameLocked(granule)) MapOrRefuseLocked(id, os::Protection::kReadWrite);
+  }
+  return true;
+}
+
+void Residency::Drop(Range range) {
+  const bool planned = planned_.load(std::memory_order_relaxed);
+  for (uint32_t i = range.first.value(); i <= range.last.value(); ++i) {
+    Granule& granule = table_[GranuleId(i)];
+    if (granule.live.fetch_sub(1) - 1 != Granule::kBacked) continue;
+    if (planned && granule.presence.load() == Presence::kMapped) continue;
+    Lock lock(*this);
+    if (!IsDeadLocked(GranuleId(i))) continue;
+    if (granule.presence.load() == Presence::kMapped && granule.in_lru) {
+      // First in line to be reused.
+      LruRemoveLocked(GranuleId(i));
+      granule.in_lru = true;
+      granule.lru_previous = kEnd;
+      granule.lru_next = lru_head_;
+      (lru_head_ == kEnd ? lru_tail_ : table_[GranuleId(lru_head_)].lru_previous) = i;
+      lru_head_ = i;
+    } else if (granule.presence.load() == Presence::kHole || granule.presence.load() == Presence::kFailed) {
+      VacateLocked(GranuleId(i));
+    }
+  }
+}
+
+bool Residency::IsDeadLocked(GranuleId id) const { return table_[id].live.load() == Granule::kBacked; }
+
+// Forgets a dead granule. Keeps it when a tensor was born in it at this very moment, or when a transfer is in flight.
+void Residency::VacateLocked(GranuleId id) {
+  Granule& granule = table_[id];
+  const Presence presence = granule.presence.load();
+  if (granule.writing || granule.pins != 0 || presence == Presence::kFetching || presence == Presence::kEvicting) return;
+  uint32_t dead = Granule::kBacked;
+  if (!granule.live.compare_exchange_strong(dead, 0)) return;
+  if (presence == Presence::kMapped && !forked_child_) {
+    if (!UnmapLocked(id)) {
+      granule.live.fetch_or(Granule::kBacked);
+      return;
+    }
+    GiveFrameLocked(granule);
+  }
+  if (presence == Presence::kMapped && forked_child_) memory_.Protect(AddressOf(id), granule_bytes(), os::Protection::kNone);
+  granule.presence.store(Presence::kHole);
+  if (granule.has_slot) {
+    FreeSlotLocked(granule);
+  } else {
+    --slotless_;
+  }
+  --backed_;
+  granule.fresh = granule.clean = granule.dirtied = granule.refused = false;
+  granule.retries = 0;
+  NoticeLocked(id);
+}
+
+void Residency::FreeSlotLocked(Granule& granule) {
+  if (granule.slot_frozen) {
+    quarantine_.push_back(granule.slot);
+  } else {
+    tier_.FreeSlot(granule.slot);
+  }
+  granule.has_slot = granule.slot_frozen = false;
+  --slots_;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Frames and mappings.
+
+bool Residency::TakeFrameLocked(Granule& granule) {
+  const FrameId frame = frames_->Take();
+  if (frame == kNoFrame) return false;
+  granule.frame = frame;
+  granule.has_frame = true;
+  return true;
+}
+
+void Residency::GiveFrameLocked(Granule& granule) {
+  frames_->Give(granule.frame);
+  granule.has_frame = false;
+}
+
+// Moves the granule's frame from its home to its address. False when there is no room for a mapping: the frame is then
+// still at home, and the granule's state as it was.
+bool Residency::MapLocked(GranuleId id, os::Protection protection) {
+  Granule& granule = table_[id];
+  if (recorder_ != nullptr && granule.pins == 0) {
+    granule.armed = true;
+    protection = os::Protection::kNone;
+  }
+  if (const int error = memory_.Attach(frames_->Home(granule.frame), AddressOf(id), granule_bytes(), protection)) {
+    memory_.Protect(frames_->Home(granule.frame), granule_bytes(), os::Protection::kReadWrite);
+    granule.armed = false;
+    map_error_.store(error);
+    return false;
+  }
+  granule.protection = protection;
+  granule.fresh = false;
+  granule.refused = false;
+  LruInsertLocked(id);
+  granule.presence.store(Presence::kMapped, std::memory_order_release);
+  NoticeLocked(id);
+  return true;
+}
+
+// For a hole that was given a frame. On failure the frame goes back, and those who wait are told.
+bool Residency::MapOrRefuseLocked(GranuleId id, os::Protection protection) {
+  if (MapLocked(id, protection)) return true;
+  Granule& granule = table_[id];
+  granule.presence.store(Presence::kHole);
+  GiveFrameLocked(granule);
+  RefuseLocked(id, map_error_.load());
+  return false;
+}
+
+bool Residency::UnmapLocked(GranuleId id) {
+  Granule& granule = table_[id];
+  // Parts with different protections are separate mappings, which can't be moved as one.
+  if (granule.armed && memory_.Protect(AddressOf(id), granule_bytes(), os::Protection::kNone) != 0) return false;
+  if (memory_.Detach(AddressOf(id), frames_->Home(granule.frame), granule_bytes()) != 0) return false;
+  granule.armed = false;
+  LruRemoveLocked(id);
+  return true;
+}
+
+void Residency::LruInsertLocked(GranuleId id) {
+  Granule& granule = table_[id];
+  granule.in_lru = true;
+  granule.lru_next = kEnd;
+  granule.lru_previous = lru_tail_;
+  (lru_tail_ == kEnd ? lru_head_ : table_[GranuleId(lru_tail_)].lru_next) = id.value();
+  lru_tail_ = id.value();
+}
+
+void Residency::LruRemoveLocked(GranuleId id) {
+  Granule& granule = table_[id];
+  if (!granule.in_lru) return;
+  (granule.lru_previous == kEnd ? lru_head_ : table_[GranuleId(granule.lru_previous)].lru_next) = granule.lru_next;
+  (granule.lru_next == kEnd ? lru_tail_ : table_[GranuleId(granule.lru_next)].lru_previous) = granule.lru_previous;
+  granule.in_lru = false;
+}
+
+void Residency::MarkUsed(GranuleId id) {
+  Lock lock(*this);
+  if (!table_[id].in_lru || lru_tail_ == id.value()) return;
+  LruRemoveLocked(id);
+  LruInsertLocked(id);
+}
+
+void Residency::ReclaimDeadLocked(int64_t wanted) {
+  // Dead granules stand at the front of the list.
+  while (frames_->available() < wanted && lru_head_ != kEnd && IsDeadLocked(GranuleId(lru_head_))) {
+    const uint32_t head = lru_head_;
+    VacateLocked(GranuleId(head));
+    if (lru_head_ == head) return;  // can't go now
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Touches.
+
+template <typename Attempt>
+Residency::Step Residency::Until(GranuleId id, Attempt attempt) {
+  int64_t began = 0;
+  Step step;
+  while (true) {
+    uint32_t seen;
+    {
+      Lock lock(*this);
+      step = attempt();
+      seen = NoticeWord(id).load();
+    }
+    if (step != Step::kWait) break;
+    if (began == 0) began = clock_.NowNanos();
+    os::FutexWait(NoticeWord(id), seen);
+  }
+  if (began != 0) exposed_nanos_.fetch_add(clock_.NowNanos() - began, std::memory_order_relaxed);
+  return step;
+}
+
+os::FaultOutcome Residency::OnFault(char* address, os::FaultAccess access) {
+  // A copy of the process that was made behind libc's back: its holes can't be filled, and locks may be held for ever.
+  if (InForkedCopy()) return os::FaultOutcome::kNotOurs;
+  const GranuleId id = GranuleOf(address);
+  const Step step = Until(id, [&] { return FaultStepLocked(id, address, access); });
+  switch (step) {
+    case Step::kNotOurs: return os::FaultOutcome::kNotOurs;
+    case Step::kLost: return os::FaultOutcome::kDataLost;
+    default: return os::FaultOutcome::kResolved;
+  }
+}
+
+Residency::Step Residency::FaultStepLocked(GranuleId id, char* address, os::FaultAccess access) {
+  Granule& granule = table_[id];
+  if ((granule.live.load() & Granule::kBacked) == 0) return Step::kNotOurs;
+  ++faults_;
+  const Step step = BringInLocked(id);
+  if (step != Step::kDone) return step;
+  if (granule.armed) {
+    OpenArmedLocked(id, address, access);
+  } else if (access == os::FaultAccess::kWrite && granule.protection != os::Protection::kReadWrite) {
+    OpenForWritingLocked(id);
+  }
+  return Step::kDone;
+}
+
+// One attempt to have the granule mapped.
+Residency::Step Residency::BringInLocked(GranuleId id) {
+  Granule& granule = table_[id];
+  switch (granule.presence.load()) {
+    case Presence::kMapped: return Step::kDone;
+    case Presence::kFailed: return Step::kLost;
+    case Presence::kFetching: return Step::kWait;
+    case Presence::kEvicting:
+      if (!MapLocked(id, os::Protection::kReadWrite)) return Step::kWait;  // until the write-out ends
+      if (granule.writing) --leaving_;
+      granule.dirtied = true;
+      return Step::kDone;
+    case Presence::kHole: break;
+  }
+  if (forked_child_) return ChildBringInLocked(id);
+  if (granule.refused) {
+    granule.refused = false;
+    return Step::kLost;
+  }
+  if (granule.fresh) {
+    ReclaimDeadLocked(1);
+    if (TakeFrameLocked(granule)) return MapOrRefuseLocked(id, os::Protection::kReadWrite) ? Step::kDone : Step::kLost;
+  }
+  DemandLocked(id);
+  return Step::kWait;
+}
+
+Residency::Step Residency::ChildBringInLocked(GranuleId id) {
+  Granule& granule = table_[id];
+  if (memory_.MapFresh(AddressOf(id), granule_bytes(), false) != 0) return Step::kLost;
+  if (!granule.fresh && tier_.ReadSync(granule.slot, AddressOf(id)) != 0) {
+    memory_.Protect(AddressOf(id), granule_bytes(), os::Protection::kNone);
+    return Step::kLost;
+  }
+  granule.fresh = false;
+  granule.protection = os::Protection::kReadWrite;
+  granule.presence.store(Presence::kMapped);
+  return Step::kDone;
+}
+
+void Residency::OpenForWritingLocked(GranuleId id) {
+  Granule& granule = table_[id];
+  memory_.Protect(AddressOf(id), granule_bytes(), os::Protection::kReadWrite);
+  granule.protection = os::Protection::kReadWrite;
+  granule.clean = false;
+  granule.dirtied = true;
+  if (granule.leaving) {
+    granule.leaving = false;
+    --leaving_;
+  }
+}
+
+void Residency::OpenArmedLocked(GranuleId id, char* address, os::FaultAccess access) {
+  Granule& granule = table_[id];
+  const bool writes = access == os::FaultAccess::kWrite;
+  char* const begin = AddressOf(id);
+  char* const end = begin + granule_bytes().count();
+  AccessRecorder::Window window = recorder_->OnTouch(address, access);
+  window.begin = std::max(window.begin, begin);
+  window.end = std::min(window.end, end);
+  const os::Protection protection = writes ? os::Protection::kReadWrite : os::Protection::kRead;
+  if (memory_.Protect(window.begin, Bytes(window.end - window.begin), protection) != 0) {
+    // No room for more mappings: open all of it, which makes it one mapping again and the profile coarser.
+    memory_.Protect(begin, granule_bytes(), os::Protection::kReadWrite);
+    granule.clean = false;
+    granule.dirtied = true;
+  }
+  if (writes) {
+    granule.clean = false;
+    granule.dirtied = true;
+  }
+  if (!granule.opened) {
+    granule.opened = true;
+    granule.next_opened = opened_head_;
+    opened_head_ = id.value();
+  }
+}
+
+void Residency::NoticeLocked(GranuleId id) {
+  NoticeWord(id).fetch_add(1);
+  os::FutexWakeAll(NoticeWord(id));
+}
+
+void Residency::DemandLocked(GranuleId id) {
+  if (table_[id].demanded) return;
+  PushDemandLocked(id);
+  if (sink_ != nullptr) sink_->OnDemand();
+}
+
+void Residency::PushDemandLocked(GranuleId id) {
+  Granule& granule = table_[id];
+  granule.demanded = true;
+  granule.next_demand = kEnd;
+  (demand_tail_ == kEnd ? demand_head_ : table_[GranuleId(demand_tail_)].next_demand) = id.value();
+  demand_tail_ = id.value();
+}
+
+GranuleId Residency::PopDemandLocked() {
+  if (demand_head_ == kEnd) return kNone;
+  const GranuleId id(demand_head_);
+  demand_head_ = table_[id].next_demand;
+  if (demand_head_ == kEnd) demand_tail_ = kEnd;
+  table_[id].demanded = false;
+  return id;
+}
+
+void Residency::RefuseLocked(GranuleId id, int error) {
+  write_error_.store(error);
+  table_[id].refused = true;
+  NoticeLocked(id);
+}
+
+absl::Status Residency::Wait(GranuleId id) {
+  bool served = false;
+  const Step step = Until(id, [&] {
+    Granule& granule = table_[id];
+    // It was brought in and has left again: that counts.
+    if (served && !granule.demanded && granule.presence.load() == Presence::kHole && !granule.refused) return Step::kDone;
+    served = true;
+    if ((granule.live.load() & Granule::kBacked) == 0) return Step::kDone;
+    return BringInLocked(id);
+  });
+  return step == Step::kLost ? first_error() : absl::OkStatus();
+}
+
+void Residency::Ask(GranuleId id) {
+  Lock lock(*this);
+  if ((table_[id].live.load() & Granule::kBacked) != 0 && table_[id].presence.load() == Presence::kHole) DemandLocked(id);
+}
+
+absl::Status Residency::Pin(Range range) {
+  for (uint32_t i = range.first.value(); i <= range.last.value(); ++i) {
+    const GranuleId id(i);
+    const Step step = Until(id, [&] {
+      Granule& granule = table_[id];
+      if ((granule.live.load() & Granule::kBacked) == 0) return Step::kNotOurs;
+      const Step brought = BringInLocked(id);
+      if (brought != Step::kDone) return brought;
+      ++granule.pins;
+      OpenForWritingLocked(id);
+      if (granule.armed) granule.protection = os::Protection::kNone;  // closed again with the next layer, once unpinned
+      return Step::kDone;
+    });
+    if (step == Step::kDone) continue;
+    if (i > range.first.value()) Unpin({range.first, GranuleId(i - 1)}).IgnoreError();
+    return step == Step::kLost ? first_error() : absl::NotFoundError("the range to pin holds no live tensor");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Residency::Unpin(Range range) {
+  Lock lock(*this);
+  for (uint32_t i = range.first.value(); i <= range.last.value(); ++i) {
+    if (table_[GranuleId(i)].pins == 0) return absl::FailedPreconditionError("unpin of a range that is not pinned");
+  }
+  for (uint32_t i = range.first.value(); i <= range.last.value(); ++i) {
+    Granule& granule = table_[GranuleId(i)];
+    --granule.pins;
+    if (granule.armed && !granule.opened) {
+      granule.opened = true;
+      granule.next_opened = opened_head_;
+      opened_head_ = i;
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace thermocline::arena

@@ -1,0 +1,241 @@
+// Residency: which granules are in fast memory, and every safe way to change that.
+//
+// It keeps the promise that no byte is lost: each change of a granule is one step of the state machine below, made under
+// one lock; a touch of a granule that is away faults, and OnFault makes it right from any thread. It decides nothing: the
+// mover (room migrate) picks what to move.
+//
+//   vacant --Provide--> mapped --BeginWriteBack--> mapped, writing --FinishWrite--> mapped, clean --Release--> hole
+//                        mapped --BeginEvict--> evicting --FinishWrite--> hole;  a touch of it --> mapped again
+//   hole --BeginFetch--> fetching --FinishFetch--> mapped, clean;  a write to a clean one --> mapped
+//
+// Thread safety: Retain, Drop and OnFault from any thread; what ends in Locked needs a Residency::Lock, which blocks the
+// thread's signals while it lives. Ownership: owns frames and states; the tier, the memory and the sink are borrowed.
+// Errors: absl::Status on cold paths; a failed write keeps the granule in fast memory, a failed read (after retries)
+// makes its touches end in SIGBUS and first_error() say why.
+#ifndef THERMOCLINE_ARENA_RESIDENCY_H_
+#define THERMOCLINE_ARENA_RESIDENCY_H_
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "src/arena/access_recorder.h"
+#include "src/arena/frame_pool.h"
+#include "src/arena/granule.h"
+#include "src/base/clock.h"
+#include "src/base/units.h"
+#include "src/os/fault_signal.h"
+#include "src/os/futex.h"
+#include "src/os/memory.h"
+#include "src/tier/block_tier.h"
+
+namespace thermocline::arena {
+
+// Is told that someone waits for a granule or a frame. Called under the residency lock, also in signal handlers.
+class DemandSink {
+ public:
+  virtual ~DemandSink() = default;
+  virtual void OnDemand() = 0;
+};
+
+struct ResidencyOptions {
+  Bytes granule_bytes = MiB(2);
+  Bytes address_space;            // of the arena; a multiple of granule_bytes
+  int64_t frames = 0;             // the fast budget
+  int64_t most_frames = 0;        // what the budget may be raised to
+};
+
+struct ResidencyStats {
+  int64_t frames_in_use = 0;
+  int64_t peak_frames = 0;
+  int64_t backed = 0;      // granules with content
+  int64_t slots = 0;
+  int64_t faults = 0;
+  int64_t exposed_nanos = 0;  // that threads waited, in faults and in Wait
+  int64_t io_errors = 0;
+};
+
+class Residency final : public os::FaultHandler {
+ public:
+  // A range of granules, [first, last].
+  struct Range {
+    GranuleId first, last;
+  };
+
+  static absl::StatusOr<std::unique_ptr<Residency>> Create(const ResidencyOptions& options, os::Memory& memory,
+                                                           tier::BlockTier& tier, const Clock& clock);
+  ~Residency() override;
+
+  class Lock {
+   public:
+    explicit Lock(Residency& residency) : lock_(residency.lock_) {}
+
+   private:
+    os::SignalLock lock_;
+  };
+
+  char* base() const { return base_; }
+  Bytes size() const { return options_.address_space; }
+  Bytes granule_bytes() const { return options_.granule_bytes; }
+  bool Contains(const void* address) const {
+    return static_cast<const char*>(address) >= base_ && static_cast<const char*>(address) < base_ + size().count();
+  }
+  // REQUIRES: Contains(address).
+  GranuleId GranuleOf(const void* address) const {
+    return GranuleId(static_cast<uint32_t>((static_cast<const char*>(address) - base_) >> granule_shift_));
+  }
+  char* AddressOf(GranuleId id) const { return base_ + (int64_t{id.value()} << granule_shift_); }
+  Range RangeOf(const void* begin, Bytes bytes) const {
+    return {GranuleOf(begin), GranuleOf(static_cast<const char*>(begin) + (bytes.count() > 0 ? bytes.count() - 1 : 0))};
+  }
+  // Must be set before anything is retained.
+  void SetDemandSink(DemandSink* sink) { sink_ = sink; }
+
+  // A tensor is born over the range: its granules are backed from now on. False when neither tier has room for them;
+  // nothing is changed then.
+  bool Retain(Range range);
+  // The tensor died. What no live tensor needs is forgotten: its frames are the first to be reused.
+  void Drop(Range range);
+  // While a plan says when dead granules are released, Drop leaves them alone, which is faster.
+  void SetPlanned(bool planned) { planned_.store(planned, std::memory_order_relaxed); }
+
+  bool IsMapped(GranuleId id) const { return table_[id].presence.load(std::memory_order_acquire) == Presence::kMapped; }
+  // Asks for the granule and waits until it was brought in (it may have left again). An error when it can't be read.
+  absl::Status Wait(GranuleId id);
+  // Asks for it and returns.
+  void Ask(GranuleId id);
+  // Brings the range in, makes it writable and keeps it there, physically too, until as many Unpins.
+  absl::Status Pin(Range range);
+  absl::Status Unpin(Range range);
+  // Most recently used, from now.
+  void MarkUsed(GranuleId id);
+
+  os::FaultOutcome OnFault(char* address, os::FaultAccess access) override;
+
+  // ---- For the mover, under a Lock. Each returns false (or nothing) when the state does not allow it, and changes
+  // nothing then: a wrong plan costs time only.
+  bool ProvideLocked(GranuleId id);
+  std::optional<tier::Transfer> BeginFetchLocked(GranuleId id, bool for_writing);
+  std::optional<tier::Transfer> BeginWriteBackLocked(GranuleId id);
+  std::optional<tier::Transfer> BeginEvictLocked(GranuleId id);
+  bool ReleaseLocked(GranuleId id, bool when_clean);
+  // Returns the transfer again when it should be retried.
+  std::optional<tier::Transfer> FinishLocked(const tier::Completion& completion);
+  // The granules that someone waits for, oldest first; kNone when there are none. The caller serves it or puts it back.
+  static constexpr GranuleId kNone{0xffffffffu};
+  GranuleId PopDemandLocked();
+  void PushDemandLocked(GranuleId id);
+  bool HasDemandLocked() const { return demand_head_ != kNone.value(); }
+  // The least recently used resident granule, and the next after one.
+  GranuleId OldestLocked() const { return GranuleId(lru_head_); }
+  GranuleId NewerLocked(GranuleId id) const { return GranuleId(table_[id].lru_next); }
+  // Tells those who wait for the granule that it can't be had now: `error` says why.
+  void RefuseLocked(GranuleId id, int error);
+  // A granule that may leave now: mapped, not pinned, no write in flight.
+  bool MayLeaveLocked(GranuleId id) const;
+  bool IsDeadLocked(GranuleId id) const;
+  bool NeedsFrameLocked(GranuleId id) const;
+  const Granule& GranuleLocked(GranuleId id) const { return table_[id]; }
+  FramePool& frames() { return *frames_; }
+  // Frames that will be free when the write-outs in flight end.
+  int64_t frames_leaving() const { return leaving_; }
+  // Takes frames from dead granules until `wanted` are free.
+  void ReclaimDeadLocked(int64_t wanted);
+  bool writes_failing() const { return writes_failing_; }
+
+  // ---- Profiling: from Arm to Disarm each first touch per window and layer is told to the recorder.
+  void Arm(AccessRecorder* recorder);
+  void CloseOpened();  // a new layer: every touch counts again
+  void Disarm();
+
+  // ---- Fork. Between Prepare and one of the others no other thread changes anything here.
+  void PrepareFork();
+  // Slots that the child may read are kept as they are until Thaw.
+  void ParentAfterFork();
+  // In the child there is no mover: touches read their granules at once, into ordinary memory, and nothing is evicted.
+  void ChildAfterFork();
+  // No forked child is left that could read old slots.
+  void Thaw();
+
+  absl::Status first_error() const;
+  ResidencyStats Stats();
+  int64_t exposed_nanos() const { return exposed_nanos_.load(std::memory_order_relaxed); }
+  // True when the limit could be lowered to the new number of frames: the mover makes room before.
+  void SetFrameLimit(int64_t frames);
+
+ private:
+  Residency(const ResidencyOptions& options, os::Memory& memory, tier::BlockTier& tier, const Clock& clock, char* base,
+            GranuleTable table, std::unique_ptr<FramePool> frames);
+
+  bool BackLocked(GranuleId id);
+  void VacateLocked(GranuleId id);
+  bool MapLocked(GranuleId id, os::Protection protection);
+  bool MapOrRefuseLocked(GranuleId id, os::Protection protection);
+  bool UnmapLocked(GranuleId id);
+  void FreeSlotLocked(Granule& granule);
+  bool TakeFrameLocked(Granule& granule);
+  void GiveFrameLocked(Granule& granule);
+  void OpenForWritingLocked(GranuleId id);
+  void OpenArmedLocked(GranuleId id, char* address, os::FaultAccess access);
+  void NoticeLocked(GranuleId id);
+  void FailLocked(GranuleId id, int error);
+  void LruInsertLocked(GranuleId id);
+  void LruRemoveLocked(GranuleId id);
+  void DemandLocked(GranuleId id);
+  std::optional<tier::Transfer> FinishFetchLocked(GranuleId id, int error);
+  std::optional<tier::Transfer> FinishWriteLocked(GranuleId id, int error);
+  std::atomic<uint32_t>& NoticeWord(GranuleId id) { return notices_[id.value() % notices_.size()]; }
+  enum class Step : uint8_t { kDone, kWait, kNotOurs, kLost };
+  Step FaultStepLocked(GranuleId id, char* address, os::FaultAccess access);
+  Step BringInLocked(GranuleId id);
+  Step ChildBringInLocked(GranuleId id);
+  // Repeats `attempt` (under the lock) until it is done, sleeping in between; counts the time as exposed.
+  template <typename Attempt>
+  Step Until(GranuleId id, Attempt attempt);
+  bool SlotForWritingLocked(Granule& granule);
+  bool InForkedCopy() const { return *fork_canary_ == 0; }
+
+  const ResidencyOptions options_;
+  const int granule_shift_;
+  os::Memory& memory_;
+  tier::BlockTier& tier_;
+  const Clock& clock_;
+  char* const base_;
+  GranuleTable table_;
+  std::unique_ptr<FramePool> frames_;
+  DemandSink* sink_ = nullptr;
+
+  os::FutexLock lock_;
+  std::array<std::atomic<uint32_t>, 64> notices_{};
+  std::atomic<bool> planned_{false};
+  AccessRecorder* recorder_ = nullptr;
+  uint32_t opened_head_ = kNone.value();
+  uint32_t demand_head_ = kNone.value(), demand_tail_ = kNone.value();
+  uint32_t lru_head_ = kNone.value(), lru_tail_ = kNone.value();
+  int64_t backed_ = 0;
+  int64_t slots_ = 0;
+  int64_t slotless_ = 0;  // backed without a slot: never more than there are frames
+  int64_t leaving_ = 0;
+  int64_t faults_ = 0;
+  int64_t io_errors_ = 0;
+  std::atomic<int64_t> exposed_nanos_{0};
+  std::atomic<int> read_error_{0};
+  std::atomic<int> write_error_{0};
+  std::atomic<int> map_error_{0};
+  std::atomic<uint32_t> failed_granule_{0};
+  bool writes_failing_ = false;
+  bool forked_child_ = false;
+  std::vector<SlotId> quarantine_;  // slots given up while frozen
+  bool frozen_ = false;
+  volatile char* fork_canary_ = nullptr;  // reads as 0 in a forked copy of the process
+  std::optional<os::SignalBlock> fork_block_;
+};
+
+}  // namespace thermocline::arena
+
+#endif  // THERMOCLINE_ARENA_RESIDENCY_H_

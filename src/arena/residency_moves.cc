@@ -1,0 +1,312 @@
+// Residency's other half: the moves that the mover asks for, profiling, fork.
+#include <cerrno>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "src/arena/residency.h"
+
+namespace thermocline::arena {
+namespace {
+
+constexpr int kMostRetries = 3;
+constexpr uint32_t kEnd = Residency::kNone.value();
+
+}  // namespace
+
+bool Residency::NeedsFrameLocked(GranuleId id) const {
+  const Granule& granule = table_[id];
+  return granule.presence.load() == Presence::kHole && (granule.live.load() & Granule::kBacked) != 0;
+}
+
+bool Residency::MayLeaveLocked(GranuleId id) const {
+  const Granule& granule = table_[id];
+  return granule.presence.load() == Presence::kMapped && granule.pins == 0 && !granule.writing;
+}
+
+bool Residency::ProvideLocked(GranuleId id) {
+  Granule& granule = table_[id];
+  if (granule.presence.load() == Presence::kMapped) return true;
+  if (granule.presence.load() != Presence::kHole || frames_->available() == 0) return false;
+  const bool vacant = (granule.live.load() & Granule::kBacked) == 0;
+  if (vacant) return BackLocked(id) && granule.presence.load() == Presence::kMapped;
+  if (!granule.fresh || !TakeFrameLocked(granule)) return false;
+  return MapOrRefuseLocked(id, os::Protection::kReadWrite);
+}
+
+std::optional<tier::Transfer> Residency::BeginFetchLocked(GranuleId id, bool for_writing) {
+  Granule& granule = table_[id];
+  if (!NeedsFrameLocked(id) || granule.fresh || granule.writing || !granule.has_slot || !TakeFrameLocked(granule)) {
+    return std::nullopt;
+  }
+  granule.presence.store(Presence::kFetching);
+  granule.protection = for_writing ? os::Protection::kReadWrite : os::Protection::kRead;
+  granule.retries = 0;
+  return tier::Transfer{id.value(), tier::Direction::kIn, granule.slot, frames_->Home(granule.frame)};
+}
+
+// A slot that may be written. A frozen one is left to the child that may read it.
+bool Residency::SlotForWritingLocked(Granule& granule) {
+  if (granule.has_slot && !granule.slot_frozen) return true;
+  const SlotId slot = tier_.AllocateSlot();
+  if (slot == kNoSlot) {
+    writes_failing_ = true;
+    write_error_.store(ENOSPC);
+    return false;
+  }
+  if (granule.has_slot) {
+    quarantine_.push_back(granule.slot);
+  } else {
+    --slotless_;
+    ++slots_;
+  }
+  granule.slot = slot;
+  granule.has_slot = true;
+  granule.slot_frozen = false;
+  return true;
+}
+
+std::optional<tier::Transfer> Residency::BeginWriteBackLocked(GranuleId id) {
+  Granule& granule = table_[id];
+  // A pinned granule may be written to past the page tables; an armed one is closed to the kernel.
+  if (!MayLeaveLocked(id) || granule.clean || granule.armed || IsDeadLocked(id) || !SlotForWritingLocked(granule)) {
+    return std::nullopt;
+  }
+  if (memory_.Protect(AddressOf(id), granule_bytes(), os::Protection::kRead) != 0) return std::nullopt;
+  granule.protection = os::Protection::kRead;
+  granule.writing = true;
+  granule.dirtied = false;
+  return tier::Transfer{id.value(), tier::Direction::kOut, granule.slot, AddressOf(id)};
+}
+
+std::optional<tier::Transfer> Residency::BeginEvictLocked(GranuleId id) {
+  Granule& granule = table_[id];
+  if (!MayLeaveLocked(id)) return std::nullopt;
+  if (granule.clean || IsDeadLocked(id)) {
+    ReleaseLocked(id, false);
+    return std::nullopt;
+  }
+  if (!SlotForWritingLocked(granule) || !UnmapLocked(id)) return std::nullopt;
+  granule.presence.store(Presence::kEvicting);
+  granule.writing = true;
+  granule.dirtied = false;
+  ++leaving_;
+  return tier::Transfer{id.value(), tier::Direction::kOut, granule.slot, frames_->Home(granule.frame)};
+}
+
+bool Residency::ReleaseLocked(GranuleId id, bool when_clean) {
+  Granule& granule = table_[id];
+  if (granule.presence.load() != Presence::kMapped || granule.pins != 0) return false;
+  if (granule.writing) {
+    if (!when_clean || granule.dirtied || granule.leaving) return granule.leaving;
+    granule.leaving = true;
+    ++leaving_;
+    return true;
+  }
+  if (IsDeadLocked(id)) {
+    VacateLocked(id);
+    return granule.presence.load() == Presence::kHole;
+  }
+  if (!granule.clean || !UnmapLocked(id)) return false;
+  GiveFrameLocked(granule);
+  granule.presence.store(Presence::kHole);
+  if (IsDeadLocked(id)) VacateLocked(id);  // its last tensor died while it was leaving
+  return true;
+}
+
+std::optional<tier::Transfer> Residency::FinishLocked(const tier::Completion& completion) {
+  const GranuleId id(static_cast<uint32_t>(completion.tag));
+  return table_[id].presence.load() == Presence::kFetching ? FinishFetchLocked(id, completion.error)
+                                                           : FinishWriteLocked(id, completion.error);
+}
+
+std::optional<tier::Transfer> Residency::FinishFetchLocked(GranuleId id, int error) {
+  Granule& granule = table_[id];
+  if (error != 0) {
+    ++io_errors_;
+    if (++granule.retries <= kMostRetries) {
+      return tier::Transfer{id.value(), tier::Direction::kIn, granule.slot, frames_->Home(granule.frame)};
+    }
+    GiveFrameLocked(granule);
+    granule.presence.store(Presence::kFailed);
+    FailLocked(id, error);
+    return std::nullopt;
+  }
+  const os::Protection protection = granule.protection;
+  granule.clean = protection != os::Protection::kReadWrite;
+  MapOrRefuseLocked(id, protection);
+  if (IsDeadLocked(id)) VacateLocked(id);
+  return std::nullopt;
+}
+
+std::optional<tier::Transfer> Residency::FinishWriteLocked(GranuleId id, int error) {
+  Granule& granule = table_[id];
+  granule.writing = false;
+  if (error != 0) {
+    ++io_errors_;
+    write_error_.store(error);
+  }
+  writes_failing_ = error != 0;
+  const bool valid = error == 0 && !granule.dirtied;
+  if (granule.presence.load() == Presence::kEvicting) {
+    --leaving_;
+    if (!valid) {
+      // Its bytes stay in fast memory: at its address, or, where there is no room for a mapping, at home until touched.
+      MapLocked(id, os::Protection::kReadWrite);
+      return std::nullopt;
+    }
+    granule.clean = true;
+    GiveFrameLocked(granule);
+    granule.presence.store(Presence::kHole);
+    if (IsDeadLocked(id)) VacateLocked(id);
+    NoticeLocked(id);
+    return std::nullopt;
+  }
+  granule.clean = valid;
+  if (granule.leaving) {
+    granule.leaving = false;
+    --leaving_;
+    if (valid) ReleaseLocked(id, false);
+  }
+  NoticeLocked(id);
+  return std::nullopt;
+}
+
+void Residency::FailLocked(GranuleId id, int error) {
+  if (read_error_.load() == 0) {
+    failed_granule_.store(id.value());
+    read_error_.store(error);
+  }
+  NoticeLocked(id);
+}
+
+absl::Status Residency::first_error() const {
+  if (const int error = read_error_.load()) {
+    return absl::DataLossError(absl::StrCat(
+        "reading ", granule_bytes().count(), " bytes of granule ", failed_granule_.load(), " from ", tier_.Describe(),
+        " failed: ", strerror(error), "; its tensors' bytes are lost, threads that touch them get SIGBUS. Check the disk"));
+  }
+  if (const int error = write_error_.load()) {
+    return absl::UnavailableError(absl::StrCat("writing to ", tier_.Describe(), " failed: ", strerror(error),
+                                               "; the data stays in fast memory. Free space there, or name another place"));
+  }
+  return absl::OkStatus();
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Profiling.
+
+void Residency::Arm(AccessRecorder* recorder) {
+  Lock lock(*this);
+  recorder_ = recorder;
+  for (uint32_t i = lru_head_; i != kEnd; i = table_[GranuleId(i)].lru_next) {
+    Granule& granule = table_[GranuleId(i)];
+    // One whose write-out reads it through this mapping can't be closed now; it stays unseen until it moves.
+    if (granule.writing || granule.pins != 0) continue;
+    memory_.Protect(AddressOf(GranuleId(i)), granule_bytes(), os::Protection::kNone);
+    granule.protection = os::Protection::kNone;
+    granule.armed = true;
+  }
+}
+
+void Residency::CloseOpened() {
+  Lock lock(*this);
+  uint32_t kept = kEnd;
+  for (uint32_t i = opened_head_; i != kEnd;) {
+    Granule& granule = table_[GranuleId(i)];
+    const uint32_t next = granule.next_opened;
+    granule.opened = false;
+    if (granule.presence.load() == Presence::kMapped && granule.armed) {
+      if (granule.pins != 0) {
+        granule.opened = true;
+        granule.next_opened = kept;
+        kept = i;
+      } else {
+        memory_.Protect(AddressOf(GranuleId(i)), granule_bytes(), os::Protection::kNone);
+      }
+    }
+    i = next;
+  }
+  opened_head_ = kept;
+}
+
+void Residency::Disarm() {
+  Lock lock(*this);
+  recorder_ = nullptr;
+  for (uint32_t i = opened_head_; i != kEnd; i = table_[GranuleId(i)].next_opened) table_[GranuleId(i)].opened = false;
+  opened_head_ = kEnd;
+  for (uint32_t i = lru_head_; i != kEnd; i = table_[GranuleId(i)].lru_next) {
+    Granule& granule = table_[GranuleId(i)];
+    if (!granule.armed) continue;
+    granule.armed = false;
+    granule.protection = granule.clean ? os::Protection::kRead : os::Protection::kReadWrite;
+    memory_.Protect(AddressOf(GranuleId(i)), granule_bytes(), granule.protection);
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Fork.
+
+void Residency::PrepareFork() {
+  fork_block_.emplace();
+  lock_.Lock();
+}
+
+void Residency::ParentAfterFork() {
+  frozen_ = true;
+  // Everything with a slot: content there may be what the child reads.
+  const int64_t count = table_.count();
+  int64_t seen = 0;
+  for (int64_t i = 0; i < count && seen < backed_; ++i) {
+    Granule& granule = table_[GranuleId(static_cast<uint32_t>(i))];
+    if ((granule.live.load(std::memory_order_relaxed) & Granule::kBacked) == 0) continue;
+    ++seen;
+    if (granule.has_slot && granule.presence.load() == Presence::kHole && !granule.fresh) granule.slot_frozen = true;
+  }
+  lock_.Unlock();
+  fork_block_.reset();
+}
+
+void Residency::ChildAfterFork() {
+  forked_child_ = true;
+  *fork_canary_ = 1;
+  sink_ = nullptr;
+  recorder_ = nullptr;
+  demand_head_ = demand_tail_ = kEnd;
+  lock_.ResetAfterFork();
+  fork_block_.reset();
+}
+
+void Residency::Thaw() {
+  Lock lock(*this);
+  if (!frozen_) return;
+  frozen_ = false;
+  for (SlotId slot : quarantine_) tier_.FreeSlot(slot);
+  quarantine_.clear();
+  int64_t seen = 0;
+  for (int64_t i = 0; i < table_.count() && seen < backed_; ++i) {
+    Granule& granule = table_[GranuleId(static_cast<uint32_t>(i))];
+    if ((granule.live.load(std::memory_order_relaxed) & Granule::kBacked) == 0) continue;
+    ++seen;
+    granule.slot_frozen = false;
+  }
+}
+
+ResidencyStats Residency::Stats() {
+  Lock lock(*this);
+  ResidencyStats stats;
+  stats.frames_in_use = frames_->in_use();
+  stats.peak_frames = frames_->peak_in_use();
+  stats.backed = backed_;
+  stats.slots = slots_;
+  stats.faults = faults_;
+  stats.exposed_nanos = exposed_nanos_.load(std::memory_order_relaxed);
+  stats.io_errors = io_errors_;
+  return stats;
+}
+
+void Residency::SetFrameLimit(int64_t frames) {
+  Lock lock(*this);
+  frames_->SetLimit(frames);
+}
+
+}  // namespace thermocline::arena

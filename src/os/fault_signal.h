@@ -1,0 +1,45 @@
+// The process's one handler of SIGSEGV and SIGBUS.
+//
+// Faults at registered addresses go to their FaultHandler; every other fault goes on to whoever handled the signal
+// before, or whom the program has installed since, as if we were not there.
+// Thread safety: any thread. Handlers run on the faulting thread with all signals blocked, and may take no lock that
+// interrupted code may hold with signals open.
+#ifndef THERMOCLINE_OS_FAULT_SIGNAL_H_
+#define THERMOCLINE_OS_FAULT_SIGNAL_H_
+
+#include <signal.h>
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+
+namespace thermocline::os {
+
+enum class FaultAccess : uint8_t { kRead, kWrite };
+
+enum class FaultOutcome : uint8_t {
+  kResolved,   // run the instruction again
+  kNotOurs,    // the next handler's turn
+  kDataLost,   // the bytes can't be had: the thread gets SIGBUS
+};
+
+class FaultHandler {
+ public:
+  virtual ~FaultHandler() = default;
+  virtual FaultOutcome OnFault(char* address, FaultAccess access) = 0;
+};
+
+// From now on faults in [begin, end) go to the handler, which must outlive its registration. Installs the signal handlers
+// on first use. ResourceExhausted when 64 ranges are registered.
+absl::Status RegisterFaultRange(char* begin, char* end, FaultHandler* handler);
+void UnregisterFaultRange(FaultHandler* handler);
+
+// What the program would have set with sigaction(signum, action, old), had we not been there. For interposed sigaction.
+// REQUIRES: signum is SIGSEGV or SIGBUS. Returns 0 or an errno.
+int SetChainedAction(int signum, const struct sigaction* action, struct sigaction* old);
+// True once the handlers are installed.
+bool FaultSignalsInstalled();
+
+}  // namespace thermocline::os
+
+#endif  // THERMOCLINE_OS_FAULT_SIGNAL_H_
