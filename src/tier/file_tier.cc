@@ -1,0 +1,223 @@
+#include "src/tier/file_tier.h"
+
+#include <errno.h>
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "src/base/parse_units.h"
+
+namespace thermocline::tier {
+namespace {
+
+constexpr int64_t kBlock = 4096;
+constexpr int64_t kGrowBytes = int64_t{64} << 20;
+constexpr int64_t kFullNanos = 100'000'000;  // how long a full disk is not asked again
+constexpr int64_t kDayNanos = int64_t{86'400} * 1'000'000'000;
+constexpr int kThreads = 8;
+
+absl::Status Check(const FileTierOptions& options) {
+  const int64_t granule = options.granule_bytes.count();
+  if (granule <= 0 || granule % kBlock != 0 || granule > (int64_t{1} << 30)) {
+    return absl::InvalidArgumentError(absl::StrCat("file tier: a granule of ", granule,
+                                                   " bytes is not a multiple of 4096 between 4 KiB and 1 GiB"));
+  }
+  if (options.queue_depth < 1 || options.queue_depth > 4096) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("file tier: a queue depth of ", options.queue_depth, " is not between 1 and 4096"));
+  }
+  if (options.capacity.count() < 0 || (options.capacity.count() > 0 && options.capacity < options.granule_bytes)) {
+    return absl::InvalidArgumentError(absl::StrCat("file tier: a capacity of ", FormatBytes(options.capacity),
+                                                   " is less than one granule of ", FormatBytes(options.granule_bytes)));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<FileTier>> FileTier::Create(const FileTierOptions& options, FileSystem& files) {
+  if (absl::Status status = Check(options); !status.ok()) return status;
+  std::unique_ptr<FileTier> tier(new FileTier(options, files));
+  if (absl::Status status = tier->Open(); !status.ok()) return status;
+  return tier;
+}
+
+FileTier::~FileTier() = default;
+
+absl::Status FileTier::Open() {
+  created_nanos_ = options_.clock->NowNanos();
+  absl::StatusOr<std::unique_ptr<SlowFile>> file = SlowFile::Create(options_.directory, files_);
+  if (!file.ok()) return file.status();
+  file_ = *std::move(file);
+  probes_ = file_->probes();
+  // Past RLIMIT_FSIZE the kernel sends SIGXFSZ, which ends the process.
+  int64_t limit = files_.FileSizeLimit();
+  if (options_.capacity.count() > 0) limit = std::min(limit, options_.capacity.count());
+  limit_ = std::min<int64_t>(limit / options_.granule_bytes.count(), kNoSlot.value());
+  return OpenEngine();
+}
+
+absl::Status FileTier::OpenEngine() {
+  // Buffered writes on a ring would be punted to the kernel's workers anyway, and each must be dropped afterwards.
+  if (options_.backend != FileBackend::kThreads && file_->direct()) {
+    absl::StatusOr<std::unique_ptr<IoEngine>> ring = MakeUringEngine(files_, file_->fd(), options_.queue_depth);
+    const bool falls_back = !ring.ok() && options_.backend == FileBackend::kAuto;
+    probes_.push_back({"io_uring", ring.ok() ? "ok" : std::string(ring.status().message()),
+                       falls_back ? "threads with pread and pwrite" : ""});
+    if (ring.ok()) {
+      engine_ = *std::move(ring);
+      return absl::OkStatus();
+    }
+    if (!falls_back) {
+      return absl::UnavailableError(absl::StrCat("file tier on ", options_.directory, ": ", ring.status().message(),
+                                                 "; take engine=threads, or allow io_uring "
+                                                 "(/proc/sys/kernel/io_uring_disabled, the seccomp filter)"));
+    }
+  }
+  if (options_.backend == FileBackend::kUring && !file_->direct()) {
+    return absl::UnavailableError(absl::StrCat("file tier on ", options_.directory,
+                                               ": O_DIRECT is refused there, which engine=io_uring needs; take "
+                                               "engine=auto or another directory"));
+  }
+  const int threads = std::min(kThreads, options_.queue_depth);
+  absl::StatusOr<std::unique_ptr<IoEngine>> engine = MakeThreadEngine(files_, file_->fd(), threads, !file_->direct());
+  if (!engine.ok()) return engine.status();
+  engine_ = *std::move(engine);
+  return absl::OkStatus();
+}
+
+std::string FileTier::Describe() const {
+  return absl::StrCat("file:", options_.directory, " (", engine_->Describe(), ", ",
+                      file_->direct() ? "O_DIRECT" : "page cache, dropped after each transfer", ")");
+}
+
+Bytes FileTier::capacity() const {
+  const int64_t granule = options_.granule_bytes.count();
+  const int64_t possible = (file_->size() + file_->FreeOnDisk()).count() / granule;
+  return options_.granule_bytes * std::min(limit_, possible);
+}
+
+SlotId FileTier::AllocateSlot() {
+  std::lock_guard<std::mutex> lock(slots_mutex_);
+  SlotId slot = slots_.Take();
+  if (slot != kNoSlot) return slot;
+  Grow();
+  return slots_.Take();
+}
+
+void FileTier::Grow() {
+  const int64_t granule = options_.granule_bytes.count();
+  int64_t more = std::min(limit_ - slots_.size(), std::max<int64_t>(1, kGrowBytes / granule));
+  if (more <= 0 || MonotonicClock().NowNanos() < full_until_nanos_) return;
+  // Near the disk's end a smaller piece may still fit.
+  while (more > 0) {
+    const int error = file_->Grow(options_.granule_bytes * more);
+    if (error == 0) {
+      slots_.Grow(more);
+      slot_count_.store(slots_.size(), std::memory_order_release);
+      return;
+    }
+    if (error != ENOSPC && error != EDQUOT && error != EFBIG) {
+      failures_.fetch_add(1, std::memory_order_relaxed);
+      break;
+    }
+    more /= 2;
+  }
+  full_until_nanos_ = MonotonicClock().NowNanos() + kFullNanos;
+}
+
+void FileTier::FreeSlot(SlotId slot) {
+  std::lock_guard<std::mutex> lock(slots_mutex_);
+  slots_.Give(slot);
+}
+
+int64_t FileTier::Today() const { return (options_.clock->NowNanos() - created_nanos_) / kDayNanos; }
+
+int FileTier::Refusal(const Transfer& transfer) {
+  if (transfer.slot.value() >= slot_count_.load(std::memory_order_acquire)) return EINVAL;
+  if (transfer.direction == Direction::kIn) return 0;
+  const int64_t today = Today();
+  if (day_.load(std::memory_order_relaxed) != today) {
+    day_.store(today, std::memory_order_relaxed);
+    started_today_.store(0, std::memory_order_relaxed);
+  }
+  const int64_t granule = options_.granule_bytes.count();
+  const int64_t cap = options_.daily_write_cap.count();
+  if (cap > 0 && started_today_.load(std::memory_order_relaxed) + granule > cap) return EDQUOT;
+  started_today_.fetch_add(granule, std::memory_order_relaxed);
+  return 0;
+}
+
+int FileTier::Submit(absl::Span<const Transfer> transfers) {
+  const int room = options_.queue_depth - in_flight_.load(std::memory_order_relaxed);
+  const int taken = std::min<int>(room, static_cast<int>(transfers.size()));
+  if (taken <= 0) return 0;
+  const int64_t granule = options_.granule_bytes.count();
+  requests_.clear();
+  for (const Transfer& transfer : transfers.first(taken)) {
+    if (const int error = Refusal(transfer); error != 0) {
+      refused_.push_back({transfer.tag, error});
+      continue;
+    }
+    requests_.push_back({transfer.tag, transfer.direction, int64_t{transfer.slot.value()} * granule,
+                         static_cast<char*>(transfer.memory), granule});
+  }
+  in_flight_.fetch_add(taken, std::memory_order_relaxed);
+  if (!requests_.empty()) engine_->Submit(requests_);
+  return taken;
+}
+
+void FileTier::Reap(std::vector<Completion>* completions, int64_t timeout_nanos) {
+  results_.clear();
+  engine_->Reap(&results_, refused_.empty() ? timeout_nanos : 0);
+  for (const IoResult& result : results_) {
+    completions->push_back({result.tag, result.error});
+    if (result.error != 0) {
+      failures_.fetch_add(1, std::memory_order_relaxed);
+    } else {
+      auto& moved = result.direction == Direction::kIn ? bytes_in_ : bytes_out_;
+      moved.fetch_add(options_.granule_bytes.count(), std::memory_order_relaxed);
+    }
+  }
+  completions->insert(completions->end(), refused_.begin(), refused_.end());
+  failures_.fetch_add(static_cast<int64_t>(refused_.size()), std::memory_order_relaxed);
+  in_flight_.fetch_sub(static_cast<int>(results_.size() + refused_.size()), std::memory_order_relaxed);
+  refused_.clear();
+}
+
+int FileTier::ReadSync(SlotId slot, void* memory) {
+  if (slot.value() >= slot_count_.load(std::memory_order_acquire)) return EINVAL;
+  const int64_t granule = options_.granule_bytes.count();
+  const IoRequest request{0, Direction::kIn, int64_t{slot.value()} * granule, static_cast<char*>(memory), granule};
+  const int error = TransferNow(files_, file_->fd(), request, !file_->direct());
+  if (error != 0) {
+    failures_.fetch_add(1, std::memory_order_relaxed);
+  } else {
+    bytes_in_.fetch_add(granule, std::memory_order_relaxed);
+  }
+  return error;
+}
+
+BlockTierStats FileTier::Stats() const {
+  BlockTierStats stats;
+  stats.bytes_in = Bytes(bytes_in_.load(std::memory_order_relaxed));
+  stats.bytes_out = Bytes(bytes_out_.load(std::memory_order_relaxed));
+  stats.failures = failures_.load(std::memory_order_relaxed);
+  stats.in_flight = in_flight_.load(std::memory_order_relaxed);
+  stats.cached = file_->Cached();
+  return stats;
+}
+
+Bytes FileTier::WrittenToday() const {
+  return Bytes(day_.load(std::memory_order_relaxed) == Today() ? started_today_.load(std::memory_order_relaxed) : 0);
+}
+
+Bytes FileTier::WrittenPerDay() const {
+  const double seconds = static_cast<double>(std::max<int64_t>(1, options_.clock->NowNanos() - created_nanos_)) * 1e-9;
+  return Bytes(static_cast<int64_t>(bytes_out_.load(std::memory_order_relaxed) / seconds * 86'400));
+}
+
+}  // namespace thermocline::tier

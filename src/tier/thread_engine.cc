@@ -1,0 +1,153 @@
+// The engine for machines where io_uring is forbidden, and for files that go through the page cache: a few threads
+// that pread and pwrite.
+#include <errno.h>
+#include <signal.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <system_error>
+#include <thread>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "src/base/clock.h"
+#include "src/tier/io_engine.h"
+#include "src/tier/wake_event.h"
+
+namespace thermocline::tier {
+namespace {
+
+constexpr int kMaxRetries = 64;  // without progress, before EAGAIN is taken for an answer
+
+class ThreadEngine final : public IoEngine {
+ public:
+  ThreadEngine(FileSystem& files, int fd, int event_fd, bool drop_cache)
+      : files_(files), fd_(fd), event_(event_fd), drop_cache_(drop_cache) {}
+
+  ~ThreadEngine() override {
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      stopping_ = true;
+    }
+    work_.notify_all();
+    for (std::thread& thread : threads_) thread.join();
+  }
+
+  // The number of threads that could be started.
+  int Start(int count) {
+    // The program's handlers must never run on our threads: they may touch tensors that these threads bring in.
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    try {
+      while (static_cast<int>(threads_.size()) < count) threads_.emplace_back([this] { Run(); });
+    } catch (const std::system_error&) {
+      // Fewer threads are slower, not wrong.
+    }
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    return static_cast<int>(threads_.size());
+  }
+
+  std::string Describe() const override { return absl::StrCat(threads_.size(), " threads"); }
+
+  void Submit(absl::Span<const IoRequest> requests) override {
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      queue_.insert(queue_.end(), requests.begin(), requests.end());
+    }
+    requests.size() == 1 ? work_.notify_one() : work_.notify_all();
+  }
+
+  void Reap(std::vector<IoResult>* results, int64_t timeout_nanos) override {
+    const int64_t deadline = timeout_nanos <= 0 ? 0 : MonotonicClock().NowNanos() + timeout_nanos;
+    for (;;) {
+      const bool woken = woken_.exchange(false);
+      if (TakeDone(results) || woken || timeout_nanos == 0) return;
+      int64_t left = -1;
+      if (timeout_nanos > 0 && (left = deadline - MonotonicClock().NowNanos()) <= 0) return;
+      event_.Wait(left);
+    }
+  }
+
+  void Wake() override {
+    woken_.store(true);
+    event_.Signal();
+  }
+
+ private:
+  void Run() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    for (;;) {
+      work_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+      if (queue_.empty()) return;  // stopping, and all that was asked for is done
+      const IoRequest request = queue_.front();
+      queue_.pop_front();
+      lock.unlock();
+      const int error = TransferNow(files_, fd_, request, drop_cache_);
+      lock.lock();
+      done_.push_back({request.tag, request.direction, error});
+      if (done_.size() == 1) event_.Signal();
+    }
+  }
+
+  bool TakeDone(std::vector<IoResult>* results) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (done_.empty()) return false;
+    results->insert(results->end(), done_.begin(), done_.end());
+    done_.clear();
+    return true;
+  }
+
+  FileSystem& files_;
+  const int fd_;
+  WakeEvent event_;
+  const bool drop_cache_;
+  std::atomic<bool> woken_{false};
+  std::mutex mutex_;
+  std::condition_variable work_;
+  std::deque<IoRequest> queue_;
+  std::vector<IoResult> done_;
+  bool stopping_ = false;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace
+
+int TransferNow(FileSystem& files, int fd, const IoRequest& request, bool drop_cache) {
+  int64_t done = 0;
+  int retries = 0;
+  while (done < request.bytes) {
+    const int64_t offset = request.offset + done;
+    const int64_t left = request.bytes - done;
+    const int64_t moved = request.direction == Direction::kIn ? files.Pread(fd, request.memory + done, left, offset)
+                                                              : files.Pwrite(fd, request.memory + done, left, offset);
+    if (moved > 0) {
+      done += moved;
+      retries = 0;
+    } else if ((moved != -EINTR && moved != -EAGAIN) || ++retries > kMaxRetries) {
+      return moved == 0 ? EIO : static_cast<int>(-moved);  // 0: the file ends before the slot does
+    }
+  }
+  if (drop_cache) {
+    if (request.direction == Direction::kOut) {
+      const int error = files.SyncRange(fd, request.offset, request.bytes);
+      if (error < 0 && error != -ENOSYS) return -error;
+    }
+    files.DropCache(fd, request.offset, request.bytes);  // what stays is counted by Stats
+  }
+  return 0;
+}
+
+absl::StatusOr<std::unique_ptr<IoEngine>> MakeThreadEngine(FileSystem& files, int fd, int threads, bool drop_cache) {
+  const int event_fd = files.EventFd();
+  if (event_fd < 0) return absl::UnavailableError(absl::StrCat("eventfd: ", ErrnoText(event_fd)));
+  auto engine = std::make_unique<ThreadEngine>(files, fd, event_fd, drop_cache);
+  if (engine->Start(threads) == 0) {
+    return absl::UnavailableError("no thread could be started for the slow file; raise the process limit (ulimit -u)");
+  }
+  return engine;
+}
+
+}  // namespace thermocline::tier

@@ -1,0 +1,186 @@
+// File systems that fail: for the tests of the file tier.
+#ifndef THERMOCLINE_TESTS_TIER_FAULTY_FILE_SYSTEM_H_
+#define THERMOCLINE_TESTS_TIER_FAULTY_FILE_SYSTEM_H_
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "src/tier/file_system.h"
+
+namespace thermocline::tier {
+
+// A directory on a disk: build and temporary directories may lie in memory.
+inline std::string SlowTestDirectory() {
+  const char* given = std::getenv("THERMOCLINE_TEST_SLOW_DIR");
+  return given != nullptr ? given : "/var/tmp";
+}
+
+// Passes every call to the real one, and asks Fault first: a non-zero answer is the call's result instead.
+class FaultyFileSystem : public FileSystem {
+ public:
+  int Open(const char* path, int flags, mode_t mode) override {
+    return Run("open", [&] { return real_.Open(path, flags, mode); });
+  }
+  int MakeTemporary(char* path, int flags) override {
+    return Run("mkostemp", [&] { return real_.MakeTemporary(path, flags); });
+  }
+  int Unlink(const char* path) override { return Run("unlink", [&] { return real_.Unlink(path); }); }
+  // close is never refused: Linux closes the descriptor even where it answers an error.
+  int Close(int fd) override { return real_.Close(fd); }
+  int SetFlags(int fd, int flags) override { return Run("fcntl", [&] { return real_.SetFlags(fd, flags); }); }
+  int Fstat(int fd, struct stat* out) override { return Run("fstat", [&] { return real_.Fstat(fd, out); }); }
+  int Fstatfs(int fd, struct statfs* out) override { return Run("fstatfs", [&] { return real_.Fstatfs(fd, out); }); }
+  int Statfs(const char* path, struct statfs* out) override {
+    return Run("statfs", [&] { return real_.Statfs(path, out); });
+  }
+  std::string ReadText(const char* path) override { return Fault("read text") != 0 ? "" : real_.ReadText(path); }
+  int64_t FileSizeLimit() override { return real_.FileSizeLimit(); }
+  int Fallocate(int fd, int64_t offset, int64_t bytes) override {
+    return Run("fallocate", [&] { return real_.Fallocate(fd, offset, bytes); });
+  }
+  int Ftruncate(int fd, int64_t bytes) override { return Run("ftruncate", [&] { return real_.Ftruncate(fd, bytes); }); }
+  int64_t Pread(int fd, void* memory, int64_t bytes, int64_t offset) override {
+    return Run("pread", [&] { return real_.Pread(fd, memory, bytes, offset); });
+  }
+  int64_t Pwrite(int fd, const void* memory, int64_t bytes, int64_t offset) override {
+    return Run("pwrite", [&] { return real_.Pwrite(fd, memory, bytes, offset); });
+  }
+  int SyncRange(int fd, int64_t offset, int64_t bytes) override {
+    return Run("sync_file_range", [&] { return real_.SyncRange(fd, offset, bytes); });
+  }
+  int DropCache(int fd, int64_t offset, int64_t bytes) override {
+    return Run("posix_fadvise", [&] { return real_.DropCache(fd, offset, bytes); });
+  }
+  int AdviseRandom(int fd) override { return Run("posix_fadvise", [&] { return real_.AdviseRandom(fd); }); }
+  int64_t CachedByCachestat(int fd, int64_t bytes) override {
+    return Run("cachestat", [&] { return real_.CachedByCachestat(fd, bytes); });
+  }
+  int64_t CachedByMincore(int fd, int64_t bytes) override {
+    return Run("mincore", [&] { return real_.CachedByMincore(fd, bytes); });
+  }
+  int EventFd() override { return Run("eventfd", [&] { return real_.EventFd(); }); }
+  int RingSetup(unsigned entries, io_uring* ring) override {
+    return Run("io_uring_setup", [&] { return real_.RingSetup(entries, ring); });
+  }
+  int RingSubmit(io_uring* ring) override {
+    return Run("io_uring_enter", [&] { return real_.RingSubmit(ring); });
+  }
+  int RingWait(io_uring* ring, int64_t nanos) override {
+    return Run("io_uring_enter to wait", [&] { return real_.RingWait(ring, nanos); });
+  }
+  int RingResult(Direction direction, int result) override {
+    const int64_t fault = Fault(direction == Direction::kIn ? "ring read" : "ring write");
+    return fault != 0 ? static_cast<int>(fault) : result;
+  }
+
+ protected:
+  virtual int64_t Fault(const char* /*call*/) { return 0; }
+  FileSystem& real_ = RealFileSystem();
+
+ private:
+  template <typename Call>
+  auto Run(const char* name, Call call) -> decltype(call()) {
+    const int64_t fault = Fault(name);
+    return fault != 0 ? static_cast<decltype(call())>(fault) : call();
+  }
+};
+
+// Fails the n-th call, counted from 0 over all threads, and remembers which it was.
+class FailNthCall : public FaultyFileSystem {
+ public:
+  FailNthCall(int n, int error) : n_(n), error_(error) {}
+  int calls() const { return calls_; }
+  // Empty when fewer calls were made.
+  const char* failed_call() const { return failed_call_; }
+
+ protected:
+  int64_t Fault(const char* call) override {
+    if (calls_.fetch_add(1) != n_) return 0;
+    failed_call_ = call;
+    return -error_;
+  }
+
+ private:
+  const int n_;
+  const int error_;
+  std::atomic<int> calls_{0};
+  std::atomic<const char*> failed_call_{""};
+};
+
+// Fails every call of one name, from the n-th of them on.
+class FailCall : public FaultyFileSystem {
+ public:
+  FailCall(std::string name, int error, int from = 0, int to = 1 << 30)
+      : name_(std::move(name)), error_(error), from_(from), to_(to) {}
+
+ protected:
+  int64_t Fault(const char* call) override {
+    if (name_ != call) return 0;
+    const int count = calls_.fetch_add(1);
+    return count >= from_ && count < to_ ? -error_ : 0;
+  }
+
+ private:
+  const std::string name_;
+  const int error_, from_, to_;
+  std::atomic<int> calls_{0};
+};
+
+// A directory whose file system refuses O_DIRECT.
+class NoDirectFileSystem : public FaultyFileSystem {
+ public:
+  int Open(const char* path, int flags, mode_t mode) override {
+    return flags & O_DIRECT ? -EINVAL : real_.Open(path, flags, mode);
+  }
+  int MakeTemporary(char* path, int flags) override {
+    return flags & O_DIRECT ? -EINVAL : real_.MakeTemporary(path, flags);
+  }
+};
+
+// Now and then moves only a part, or is interrupted.
+class ShortTransfersFileSystem : public FaultyFileSystem {
+ public:
+  int64_t Pread(int fd, void* memory, int64_t bytes, int64_t offset) override {
+    if (Turn() == 1) return -EINTR;
+    return real_.Pread(fd, memory, Part(bytes), offset);
+  }
+  int64_t Pwrite(int fd, const void* memory, int64_t bytes, int64_t offset) override {
+    if (Turn() == 1) return -EAGAIN;
+    return real_.Pwrite(fd, memory, Part(bytes), offset);
+  }
+  int RingResult(Direction, int result) override {
+    if (Turn() == 1) return -EAGAIN;
+    return result > 0 ? static_cast<int>(Part(result)) : result;
+  }
+
+ private:
+  int Turn() { return turn_.fetch_add(1) % 5; }
+  int64_t Part(int64_t bytes) { return Turn() == 0 && bytes > 4096 ? bytes / 2 / 4096 * 4096 : bytes; }
+  std::atomic<int> turn_{0};
+};
+
+// io_uring works at first, until a filter forbids it: from then on no call on the ring gets through.
+class LateRefusalFileSystem : public FaultyFileSystem {
+ public:
+  int RingSetup(unsigned entries, io_uring* ring) override {
+    submits_ = 0;
+    return real_.RingSetup(entries, ring);
+  }
+  int RingSubmit(io_uring* ring) override { return submits_++ < 3 ? real_.RingSubmit(ring) : -EPERM; }
+  int RingWait(io_uring* ring, int64_t nanos) override {
+    return submits_ < 3 ? real_.RingWait(ring, nanos) : -EPERM;
+  }
+
+ private:
+  int submits_ = 0;
+};
+
+}  // namespace thermocline::tier
+
+#endif  // THERMOCLINE_TESTS_TIER_FAULTY_FILE_SYSTEM_H_

@@ -1,0 +1,92 @@
+#include "src/tier/tier_spec.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace thermocline::tier {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string ErrorOf(absl::string_view spec) {
+  const absl::StatusOr<TierRequest> request = ParseTierSpec(spec);
+  EXPECT_EQ(request.status().code(), absl::StatusCode::kInvalidArgument) << spec;
+  return std::string(request.status().message());
+}
+
+TEST(TierSpecTest, AFileIsNamedByItsDirectoryAlone) {
+  const absl::StatusOr<TierRequest> request = ParseTierSpec("file:/var/tmp");
+  ASSERT_TRUE(request.ok()) << request.status();
+  EXPECT_EQ(request->kind, TierRequest::Kind::kFile);
+  EXPECT_EQ(request->directory, "/var/tmp");
+  EXPECT_EQ(request->capacity, Bytes(0));
+  EXPECT_EQ(request->backend, FileBackend::kAuto);
+}
+
+TEST(TierSpecTest, AFileTakesItsSettingsInAnyOrder) {
+  const absl::StatusOr<TierRequest> request =
+      ParseTierSpec("file:/data/slow,engine=threads,depth=8,daily_writes=500GiB,capacity=64GiB");
+  ASSERT_TRUE(request.ok()) << request.status();
+  EXPECT_EQ(request->directory, "/data/slow");
+  EXPECT_EQ(request->backend, FileBackend::kThreads);
+  EXPECT_EQ(request->queue_depth, 8);
+  EXPECT_EQ(request->daily_write_cap, GiB(500));
+  EXPECT_EQ(request->capacity, GiB(64));
+}
+
+TEST(TierSpecTest, AMemoryNodeIsNamedByItsNumber) {
+  const absl::StatusOr<TierRequest> request = ParseTierSpec("numa:3");
+  ASSERT_TRUE(request.ok()) << request.status();
+  EXPECT_EQ(request->kind, TierRequest::Kind::kNuma);
+  EXPECT_EQ(request->node, 3);
+}
+
+TEST(TierSpecTest, AnEmulatedTierHasASpeedEachWay) {
+  const absl::StatusOr<TierRequest> request =
+      ParseTierSpec("emulated:in=1GB/s,out=500MB/s,latency=80us,duplex=full,addressable=yes,capacity=1GiB");
+  ASSERT_TRUE(request.ok()) << request.status();
+  EXPECT_EQ(request->kind, TierRequest::Kind::kEmulated);
+  EXPECT_EQ(request->in.rate(), 1e9);
+  EXPECT_EQ(request->out.rate(), 5e8);
+  EXPECT_DOUBLE_EQ(request->latency_seconds, 80e-6);
+  EXPECT_TRUE(request->full_duplex);
+  EXPECT_TRUE(request->addressable);
+  EXPECT_EQ(request->capacity, GiB(1));
+}
+
+TEST(TierSpecTest, ErrorsNameTheBadPartAndWhatWouldBeRight) {
+  EXPECT_THAT(ErrorOf("tape:/dev/st0"), HasSubstr("file:DIR"));
+  EXPECT_THAT(ErrorOf(""), HasSubstr("no such kind"));
+  EXPECT_THAT(ErrorOf("file:"), HasSubstr("directory is missing"));
+  EXPECT_THAT(ErrorOf("file:/x,capacity=lots"), HasSubstr("capacity=lots"));
+  EXPECT_THAT(ErrorOf("file:/x,engine=steam"), HasSubstr("'steam' is not an engine"));
+  EXPECT_THAT(ErrorOf("file:/x,depth=0"), HasSubstr("1 to 4096"));
+  EXPECT_THAT(ErrorOf("file:/x,latency=1us"), HasSubstr("no such setting"));
+  EXPECT_THAT(ErrorOf("file:/x,capacity"), HasSubstr("name=value"));
+  EXPECT_THAT(ErrorOf("file:/x,depth=2,depth=3"), HasSubstr("given twice"));
+  EXPECT_THAT(ErrorOf("numa:one"), HasSubstr("write numa:1"));
+  EXPECT_THAT(ErrorOf("numa:-1"), HasSubstr("not a memory node"));
+  EXPECT_THAT(ErrorOf("emulated:in=1GB/s"), HasSubstr("out=1GB/s"));
+  EXPECT_THAT(ErrorOf("emulated:out=1GB/s"), HasSubstr("in=1GB/s"));
+  EXPECT_THAT(ErrorOf("emulated:in=fast,out=1GB/s"), HasSubstr("not a bandwidth"));
+  EXPECT_THAT(ErrorOf("emulated:in=1GB/s,out=1GB/s,duplex=some"), HasSubstr("half or full"));
+}
+
+TEST(TierSpecTest, AMemoryNodeWithoutItsPartIsUnavailableAndSaysSo) {
+  const auto tier = MakeBlockTier(*ParseTierSpec("numa:1"), MiB(2));
+  EXPECT_EQ(tier.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(tier.status().message()), HasSubstr("numa:1"));
+}
+
+TEST(TierSpecTest, TheSpecMakesTheTierItNames) {
+  const auto file = MakeBlockTier(*ParseTierSpec("file:/var/tmp,capacity=8MiB,engine=threads"), MiB(2));
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_THAT((*file)->Describe(), HasSubstr("file:/var/tmp"));
+  EXPECT_EQ((*file)->capacity(), MiB(8));
+  const auto emulated = MakeBlockTier(*ParseTierSpec("emulated:in=1GB/s,out=1GB/s,capacity=8MiB"), MiB(2));
+  ASSERT_TRUE(emulated.ok()) << emulated.status();
+  EXPECT_EQ((*emulated)->capacity(), MiB(8));
+}
+
+}  // namespace
+}  // namespace thermocline::tier
