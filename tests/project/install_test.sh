@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the build into a temporary prefix, moves that elsewhere, and builds and runs a C and a C++ program against it,
-# by find_package and by pkg-config.
+# by find_package and by pkg-config; then README's two programs.
 #   install_test.sh BUILD_DIR CONSUMER_DIR VERSION
 set -euo pipefail
 build=$1
@@ -48,6 +48,22 @@ cc -std=c11 -o "$work/pc_c" "$consumer/consumer.c" $(pkg-config --cflags --libs 
 c++ -std=c++20 -o "$work/pc_cc" "$consumer/consumer.cc" $(pkg-config --cflags --libs thermocline)
 runs "$work/pc_c" "C by pkg-config"
 runs "$work/pc_cc" "C++ by pkg-config"
+
+# README's first screen is code that people copy.
+block() { awk -v fence='```'"$1" '$0 == fence {on = 1; next} /^```/ {on = 0} on' "$consumer/../../../README.md"; }
+block cpp >"$work/readme.cc"
+block c >"$work/readme.c"
+for program in "$work/readme.cc" "$work/readme.c"; do
+  [ -s "$program" ] || fail "README.md has no block for ${program##*/}"
+done
+# shellcheck disable=SC2046
+c++ -std=c++20 -Wall -Werror -o "$work/readme_cc" "$work/readme.cc" $(pkg-config --cflags --libs thermocline)
+# shellcheck disable=SC2046
+cc -std=c11 -Wall -Werror -o "$work/readme_c" "$work/readme.c" $(pkg-config --cflags --libs thermocline)
+export THERMOCLINE_FAST=64MiB THERMOCLINE_SLOW=file:/var/tmp
+"$work/readme_cc" || fail "README's C++ program exits with $?"
+"$work/readme_c" || fail "README's C program exits with $?"
+echo "install_test: README's programs: ok"
 
 # Everything installed that is a program or a library finds its libraries from where it now is.
 unset LD_LIBRARY_PATH
