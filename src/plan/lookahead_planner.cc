@@ -1,0 +1,176 @@
+#include "src/plan/lookahead_planner.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "src/plan/gaps.h"
+#include "src/plan/granule_timeline.h"
+#include "src/plan/layout.h"
+#include "src/plan/link_schedule.h"
+#include "src/plan/plan_emitter.h"
+#include "src/plan/plan_parts.h"
+#include "src/plan/replay.h"
+#include "src/plan/residency.h"
+
+namespace thermocline::plan {
+namespace {
+
+constexpr int kRounds = 8;  // of choosing and scheduling until both agree
+
+// What is varied between the plans that are tried.
+struct Variant {
+  double clean_bonus;
+  double guard;    // fetches end this many transfers before their deadline
+  double stretch;  // transfers are taken to last this many times longer
+};
+constexpr Variant kVariants[] = {{0.1, 2, 1.1}, {0.1, 6, 1.3}, {0.0, 2, 1.0}, {0.3, 4, 1.2}, {0.1, 12, 1.5}};
+
+// One attempt at a plan for a given layout.
+class Attempt {
+ public:
+  Attempt(const PlannerInput& input, const GranuleTimeline& timeline, std::vector<int32_t> caps, Variant variant)
+      : timeline_(timeline), caps_(std::move(caps)), starts_(StartTimes(*input.profile)), gaps_(MakeGaps(timeline)),
+        variant_(variant) {
+    const TierSpec& tier = input.machine.slow.front();
+    link_.in_seconds = SecondsFor(input.granule_bytes, tier.in);
+    link_.out_seconds = SecondsFor(input.granule_bytes, tier.out);
+    link_.latency_seconds = tier.latency_seconds;
+    link_.full_duplex = tier.full_duplex;
+    link_.guard_seconds = variant.guard * link_.in_seconds;
+    link_.stretch = variant.stretch;
+  }
+
+  // Chooses and schedules. The gaps then hold the decisions.
+  const std::vector<Gap>& Solve() {
+    for (Gap& gap : gaps_) Estimate(&gap);
+    const int32_t granules = static_cast<int32_t>(timeline_.granules.size());
+    Residency residency(granules, caps_, &gaps_, {variant_.clean_bonus});
+    for (int round = 0; round < kRounds; ++round) {
+      const int64_t evicted = residency.EvictUntilFits();
+      if (round == 0) residency.TakeBack();
+      if (evicted == 0 && round > 0) break;
+      ApplyLink();
+      residency.Recount();
+    }
+    residency.TakeBack();
+    ApplyLink();
+    residency.Recount();
+    StartFetchesEarlier(&residency);
+    return gaps_;
+  }
+
+ private:
+  // The free stretch of a gap before anything is known about the link: its own transfers alone, with some queueing.
+  void Estimate(Gap* gap) const {
+    gap->free_from = gap->begin + 1;
+    gap->free_to = gap->end - 1;
+    if (gap->kind == GapKind::kDead) return;
+    const int32_t layers = timeline_.layers;
+    if (gap->last_write > gap->begin - layers) {
+      SetFreeFrom(PositionStart(starts_, gap->last_write + 1) + 2 * link_.out_seconds * link_.stretch, gap);
+    }
+    if (gap->kind == GapKind::kLive) {
+      SetFreeTo(PositionStart(starts_, gap->end) - link_.guard_seconds - 2 * link_.in_seconds * link_.stretch, gap);
+    }
+  }
+
+  // The frame is free from the first layer that starts at `seconds` or later.
+  void SetFreeFrom(double seconds, Gap* gap) const {
+    gap->free_from = gap->begin + 1;
+    while (gap->free_from < gap->end && PositionStart(starts_, gap->free_from) < seconds) ++gap->free_from;
+  }
+  // The fetch starts in the last layer that starts at `seconds` or earlier; the frame is free before that.
+  void SetFreeTo(double seconds, Gap* gap) const {
+    int32_t issue = gap->end - 1;
+    while (issue > gap->begin && PositionStart(starts_, issue) > seconds) --issue;
+    gap->free_to = issue - 1;
+  }
+
+  // Schedules the link for the gaps that are evicted now and corrects their free stretches. Those that turn out useless
+  // stay resident.
+  void ApplyLink() {
+    bool dropped = true;
+    for (int tries = 0; dropped && tries < 3; ++tries) {
+      dropped = false;
+      for (const Transfers& t : ScheduleLink(gaps_, starts_, link_)) {
+        Gap& gap = gaps_[t.gap];
+        gap.free_from = gap.begin + 1;
+        gap.free_to = gap.end - 1;
+        if (t.writes) SetFreeFrom(t.write_end, &gap);
+        if (t.fetches) SetFreeTo(t.fetch_start, &gap);
+        if (gap.free_to >= gap.free_from || gap.forced) continue;
+        gap.evicted = false;
+        gap.banned = true;
+        dropped = true;
+      }
+    }
+  }
+
+  // Where frames are idle, fetches start earlier than they must, the next deadline first: what disturbs a live run then
+  // finds them done.
+  void StartFetchesEarlier(Residency* residency) {
+    std::vector<int32_t> held = residency->held();
+    std::vector<std::pair<double, Gap*>> order;
+    for (Gap& gap : gaps_) {
+      if (gap.evicted && gap.kind == GapKind::kLive) order.emplace_back(PositionStart(starts_, gap.end), &gap);
+    }
+    std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+    const double lead = 24 * link_.in_seconds;
+    for (auto& [deadline, gap] : order) {
+      const double earliest = PositionStart(starts_, gap->free_to + 1) - lead;
+      while (gap->free_to >= gap->free_from && gap->free_to > gap->begin + 1) {
+        const int32_t layer = ((gap->free_to % timeline_.layers) + timeline_.layers) % timeline_.layers;
+        if (held[layer] >= caps_[layer] || PositionStart(starts_, gap->free_to) < earliest) break;
+        ++held[layer];
+        --gap->free_to;
+      }
+    }
+  }
+
+  const GranuleTimeline& timeline_;
+  std::vector<int32_t> caps_;
+  std::vector<double> starts_;
+  std::vector<Gap> gaps_;
+  LinkModel link_;
+  Variant variant_;
+};
+
+std::vector<int32_t> Caps(const GranuleTimeline& timeline, int64_t frames, int slack) {
+  std::vector<int32_t> caps = NeededFrames(timeline);
+  const int64_t usual = std::max<int64_t>(frames - slack, 0);
+  for (int32_t& cap : caps) cap = static_cast<int32_t>(std::min<int64_t>(std::max<int64_t>(cap, usual), 1 << 30));
+  return caps;
+}
+
+bool Better(const MigrationPlan& a, const MigrationPlan& b) {
+  const double tolerance = 1e-4 * b.predicted_seconds;
+  if (a.predicted_seconds < b.predicted_seconds - tolerance) return true;
+  if (a.predicted_seconds > b.predicted_seconds + tolerance) return false;
+  return a.predicted_in + a.predicted_out < b.predicted_in + b.predicted_out;
+}
+
+}  // namespace
+
+absl::StatusOr<MigrationPlan> LookaheadPlanner::Plan(const PlannerInput& input) const {
+  if (absl::Status status = CheckInput(input); !status.ok()) return status;
+  const Layout layout = MakeLayout(*input.profile, input.granule_bytes, input.layout_base);
+  GranuleTimeline timeline = MakeTimeline(*input.profile, layout.offsets, input.granule_bytes);
+  const int64_t frames = FramesOf(input);
+  // With room for everything the slack isn't needed either.
+  const bool all_fits = frames >= static_cast<int64_t>(timeline.granules.size());
+  TrimToBudget(frames, &timeline);
+  const std::vector<int32_t> caps = Caps(timeline, frames, all_fits ? 0 : options_.slack_frames);
+  absl::StatusOr<MigrationPlan> best = absl::InternalError("plan: no variant was tried");
+  for (const Variant& variant : kVariants) {
+    MigrationPlan plan = StartPlan(name(), input, layout);
+    Attempt attempt(input, timeline, caps, variant);
+    EmitActions(timeline, attempt.Solve(), &plan);
+    if (absl::Status status = Predict(input, &plan); !status.ok()) return status;
+    if (!best.ok() || Better(plan, *best)) best = std::move(plan);
+    if (best->predicted_exposed_seconds == 0 && best->predicted_in == Bytes(0)) break;
+  }
+  return best;
+}
+
+}  // namespace thermocline::plan

@@ -1,0 +1,33 @@
+// LookaheadPlanner: Belady with time. It knows the whole step, so it lays the step out on a circle of layers, lets the
+// gaps that reach farthest give up their frames, and schedules the transfers on the link: write-backs right after the
+// last write, fetches backwards from their deadlines, so that both hide behind compute.
+//
+// In short: (1) an address layout; (2) the gaps of every granule; (3) evict gaps until each layer fits, with the layers
+// that transfers take counted as occupied; (4) schedule the link, correct the free stretches by it, back to (3) until
+// both agree; (5) start fetches earlier where frames are idle; (6) several variants of this are replayed in virtual time
+// (replay.h), the fastest is the plan.
+// Thread safety: const and stateless. Errors: see planner.h.
+#ifndef THERMOCLINE_PLAN_LOOKAHEAD_PLANNER_H_
+#define THERMOCLINE_PLAN_LOOKAHEAD_PLANNER_H_
+
+#include "src/plan/planner.h"
+
+namespace thermocline::plan {
+
+struct LookaheadOptions {
+  int slack_frames = 2;  // left free for what a live run does that the profile didn't
+};
+
+class LookaheadPlanner final : public Planner {
+ public:
+  explicit LookaheadPlanner(LookaheadOptions options = {}) : options_(options) {}
+  absl::string_view name() const override { return "lookahead"; }
+  absl::StatusOr<MigrationPlan> Plan(const PlannerInput& input) const override;
+
+ private:
+  LookaheadOptions options_;
+};
+
+}  // namespace thermocline::plan
+
+#endif  // THERMOCLINE_PLAN_LOOKAHEAD_PLANNER_H_

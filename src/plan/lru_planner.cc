@@ -1,0 +1,16 @@
+#include "src/plan/lru_planner.h"
+
+#include "src/plan/layout.h"
+#include "src/plan/plan_parts.h"
+
+namespace thermocline::plan {
+
+absl::StatusOr<MigrationPlan> LruPlanner::Plan(const PlannerInput& input) const {
+  if (absl::Status status = CheckInput(input); !status.ok()) return status;
+  const Layout layout = MakeLayout(*input.profile, input.granule_bytes, input.layout_base);
+  MigrationPlan plan = StartPlan(name(), input, layout);
+  if (absl::Status status = Predict(input, &plan); !status.ok()) return status;
+  return plan;
+}
+
+}  // namespace thermocline::plan

@@ -1,0 +1,23 @@
+#include "src/plan/make_planner.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "src/plan/first_touch_planner.h"
+#include "src/plan/interval_planner.h"
+#include "src/plan/lookahead_planner.h"
+#include "src/plan/lru_planner.h"
+
+namespace thermocline::plan {
+
+std::vector<absl::string_view> PlannerNames() { return {"lookahead", "interval", "first_touch", "lru"}; }
+
+absl::StatusOr<std::unique_ptr<Planner>> MakePlanner(absl::string_view name) {
+  if (name == "lookahead") return std::make_unique<LookaheadPlanner>();
+  if (name == "interval") return std::make_unique<IntervalPlanner>();
+  if (name == "first_touch") return std::make_unique<FirstTouchPlanner>();
+  if (name == "lru") return std::make_unique<LruPlanner>();
+  return absl::InvalidArgumentError(
+      absl::StrCat("'", name, "' is not a planner; known are ", absl::StrJoin(PlannerNames(), ", ")));
+}
+
+}  // namespace thermocline::plan

@@ -1,0 +1,149 @@
+#include "src/plan/residency.h"
+
+#include <algorithm>
+#include <queue>
+#include <tuple>
+#include <utility>
+
+namespace thermocline::plan {
+namespace {
+
+// A gap that could give way now; the greatest gives way first.
+struct Candidate {
+  int kind_rank;  // dead before live
+  double reach;
+  int64_t last;  // the last position that it covers
+  int32_t gap;
+  bool operator<(const Candidate& other) const {
+    return std::tie(kind_rank, reach, other.gap) < std::tie(other.kind_rank, other.reach, gap);
+  }
+};
+
+bool IsClean(const Gap& gap, int32_t layers) { return gap.last_write <= gap.begin - layers; }
+
+}  // namespace
+
+Residency::Residency(int32_t granules, std::vector<int32_t> caps, std::vector<Gap>* gaps, ResidencyOptions options)
+    : granules_(granules), caps_(std::move(caps)), gaps_(gaps), options_(options) {
+  Recount();
+}
+
+void Residency::Recount() {
+  held_.assign(caps_.size(), granules_);
+  for (Gap& gap : *gaps_) {
+    if (gap.forced) gap.evicted = true;
+    if (gap.evicted) Add(gap, -1);
+  }
+}
+
+void Residency::Add(const Gap& gap, int32_t change) {
+  const int32_t layers = static_cast<int32_t>(caps_.size());
+  int32_t layer = gap.free_from % layers;
+  if (layer < 0) layer += layers;
+  for (int32_t position = gap.free_from; position <= gap.free_to; ++position) {
+    held_[layer] += change;
+    if (++layer == layers) layer = 0;
+  }
+}
+
+void Residency::Evict(Gap* gap) {
+  gap->evicted = true;
+  Add(*gap, -1);
+  // What leaves before it dies is away while it is dead, too.
+  Gap* dead = gap + 1;
+  if (gap->kind != GapKind::kLiveToDeath || dead->evicted) return;
+  dead->evicted = true;
+  Add(*dead, -1);
+}
+
+bool Residency::FollowsEvictedLife(int32_t i) const {
+  const Gap& gap = (*gaps_)[i];
+  if (gap.kind != GapKind::kDead || i == 0) return false;
+  const Gap& before = (*gaps_)[i - 1];
+  return before.kind == GapKind::kLiveToDeath && before.granule == gap.granule && before.use == gap.use && before.evicted;
+}
+
+int32_t Residency::Excess() const {
+  int32_t excess = 0;
+  for (size_t l = 0; l < caps_.size(); ++l) excess = std::max(excess, held_[l] - caps_[l]);
+  return excess;
+}
+
+// Where the step is emptiest of live content: decisions there reach over the least.
+int64_t Residency::StartLayer() const {
+  std::vector<int32_t> live(caps_.size(), 0);
+  for (const Gap& gap : *gaps_) {
+    if (gap.kind == GapKind::kDead) continue;
+    for (int32_t p = gap.begin + 1; p < gap.end; ++p) ++live[p % static_cast<int32_t>(caps_.size())];
+  }
+  return std::min_element(live.begin(), live.end()) - live.begin();
+}
+
+int64_t Residency::EvictUntilFits() {
+  if (Excess() <= 0) return 0;
+  const int32_t layers = static_cast<int32_t>(caps_.size());
+  const int64_t start = StartLayer();
+  std::vector<std::vector<std::pair<int64_t, int32_t>>> arriving(layers);  // by layer from `start`: last position, gap
+  for (size_t i = 0; i < gaps_->size(); ++i) {
+    const Gap& gap = (*gaps_)[i];
+    if (gap.evicted || gap.banned || gap.free_to < gap.free_from) continue;
+    for (int64_t shift = -2 * layers; shift <= 2 * layers; shift += layers) {
+      const int64_t from = std::max<int64_t>(gap.free_from + shift, start);
+      const int64_t to = gap.free_to + shift;
+      if (to < from || from >= start + layers) continue;
+      arriving[from - start].emplace_back(to, static_cast<int32_t>(i));
+    }
+  }
+  int64_t evicted = 0;
+  std::priority_queue<Candidate> candidates;
+  for (int64_t position = start; position < start + layers; ++position) {
+    for (const auto& [last, i] : arriving[position - start]) {
+      const Gap& gap = (*gaps_)[i];
+      const double bonus = IsClean(gap, layers) ? options_.clean_bonus * layers : 0;
+      candidates.push({gap.kind == GapKind::kDead, static_cast<double>(last) + bonus, last, i});
+    }
+    const int64_t layer = position % layers;
+    while (held_[layer] > caps_[layer] && !candidates.empty()) {
+      const Candidate candidate = candidates.top();
+      candidates.pop();
+      Gap& gap = (*gaps_)[candidate.gap];
+      if (gap.evicted || candidate.last < position) continue;
+      Evict(&gap);
+      ++evicted;
+    }
+  }
+  return evicted;
+}
+
+bool Residency::Fits(const Gap& gap) const {
+  const int32_t layers = static_cast<int32_t>(caps_.size());
+  for (int32_t p = gap.free_from; p <= gap.free_to; ++p) {
+    const int32_t layer = ((p % layers) + layers) % layers;
+    if (held_[layer] >= caps_[layer]) return false;
+  }
+  return true;
+}
+
+void Residency::TakeBack() {
+  std::vector<int32_t> order;
+  for (size_t i = 0; i < gaps_->size(); ++i) {
+    if ((*gaps_)[i].evicted && !(*gaps_)[i].forced) order.push_back(static_cast<int32_t>(i));
+  }
+  // What costs transfers first, and of that the shortest, which helped least.
+  std::stable_sort(order.begin(), order.end(), [this](int32_t a, int32_t b) {
+    const Gap& x = (*gaps_)[a];
+    const Gap& y = (*gaps_)[b];
+    const auto key = [](const Gap& gap) {
+      return std::make_tuple(gap.kind == GapKind::kDead, gap.free_to - gap.free_from);
+    };
+    return key(x) < key(y);
+  });
+  for (const int32_t i : order) {
+    Gap& gap = (*gaps_)[i];
+    if (!Fits(gap) || FollowsEvictedLife(i)) continue;
+    gap.evicted = false;
+    Add(gap, +1);
+  }
+}
+
+}  // namespace thermocline::plan
