@@ -12,6 +12,7 @@
 
 #include "examples/demo/counting_allocator.h"
 #include "examples/demo/trainer.h"
+#include "src/base/atomic_file.h"
 #include "thermocline/torch.h"
 
 namespace thermocline::demo {
@@ -63,6 +64,7 @@ class Row {
                            {"seconds", took.count()},
                            {"loss", loss},
                            {"loss_hex", HexFloat(loss)},
+                           {"peak_bytes", PeakBytes(after)},
                            {"bytes_in", after.bytes_in - before.bytes_in},
                            {"bytes_out", after.bytes_out - before.bytes_out},
                            {"exposed_seconds", (after.exposed_nanos - before.exposed_nanos) * 1e-9},
@@ -75,7 +77,7 @@ class Row {
   nlohmann::json Summary() {
     const tc_stats stats = Stats();
     nlohmann::json summary = {{"allocator", settings_.allocator}, {"malloc", PreloadedMalloc()}, {"steps", steps_}};
-    summary["peak_bytes"] = runtime_ == nullptr ? CountedPeakBytes() : static_cast<int64_t>(stats.peak_live_bytes);
+    summary["peak_bytes"] = PeakBytes(stats);
     if (runtime_ == nullptr) return summary;
     summary["runtime"] = {{"fast_budget_bytes", stats.fast_budget_bytes}, {"peak_fast_bytes", stats.peak_fast_bytes},
                           {"metadata_bytes", stats.metadata_bytes},       {"replans", stats.replans},
@@ -87,6 +89,10 @@ class Row {
  private:
   static void Check(const Status& status) {
     if (!status.ok()) throw std::runtime_error(status.message());
+  }
+
+  int64_t PeakBytes(const tc_stats& stats) const {
+    return runtime_ == nullptr ? CountedPeakBytes() : static_cast<int64_t>(stats.peak_live_bytes);
   }
 
   tc_stats Stats() const { return runtime_ == nullptr ? tc_stats{} : runtime_->Stats(); }
@@ -128,16 +134,6 @@ void RunAll(Row* row, int64_t steps) {
   }
 }
 
-void WriteFile(const std::string& path, const nlohmann::json& value) {
-  const std::string temporary = path + ".tmp";
-  std::ofstream file(temporary);
-  file << value.dump(1) << "\n";
-  file.close();
-  if (!file || std::rename(temporary.c_str(), path.c_str()) != 0) {
-    throw std::runtime_error(path + ": can't be written; is there such a folder, and room?");
-  }
-}
-
 void AddFlags(CLI::App* app, Settings* s) {
   app->option_defaults()->always_capture_default();
   app->add_option("--allocator", s->allocator, "stock (libtorch's own, on whatever malloc is loaded) or thermocline")
@@ -169,7 +165,10 @@ int Main(int argc, char** argv) {
   try {
     Row row(settings);
     settings.lockstep ? RunLockstep(&row, settings.steps) : RunAll(&row, settings.steps);
-    if (!settings.json.empty()) WriteFile(settings.json, row.Summary());
+    if (!settings.json.empty()) {
+      const absl::Status written = WriteFileAtomically(settings.json, row.Summary().dump(1) + "\n");
+      if (!written.ok()) throw std::runtime_error(std::string(written.message()));
+    }
   } catch (const std::exception& e) {
     std::fprintf(stderr, "thermocline_demo: %s\n", e.what());
     return 1;

@@ -1,0 +1,93 @@
+#include "examples/demo/memory_cgroup.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+#include <stdexcept>
+
+namespace thermocline::demo {
+namespace {
+
+struct Hierarchy {
+  std::string mount;
+  bool v1 = false;
+};
+
+// Where the memory controller is mounted; an empty mount when it is nowhere.
+Hierarchy FindHierarchy() {
+  Hierarchy found;
+  std::ifstream mounts("/proc/self/mounts");
+  for (std::string line; std::getline(mounts, line);) {
+    std::istringstream words(line);
+    std::string device, mount, type, options;
+    words >> device >> mount >> type >> options;
+    if (type == "cgroup" && ("," + options + ",").find(",memory,") != std::string::npos) return {mount, true};
+    if (type == "cgroup2") found = {mount, false};
+  }
+  return found;
+}
+
+// This process's own group in version 1's memory hierarchy: a new one belongs below it, so that limits above still hold.
+std::string OwnGroup() {
+  std::ifstream file("/proc/self/cgroup");
+  for (std::string line; std::getline(file, line);) {
+    const size_t at = line.find(":memory:");
+    if (at != std::string::npos) return line.substr(at + std::strlen(":memory:"));
+  }
+  return "";
+}
+
+bool Exists(const std::string& path) { return access(path.c_str(), F_OK) == 0; }
+
+}  // namespace
+
+std::unique_ptr<MemoryCgroup> MemoryCgroup::Create(const std::string& name, UndoJournal* journal,
+                                                   std::string* why_not) {
+  const Hierarchy hierarchy = FindHierarchy();
+  if (hierarchy.mount.empty()) {
+    *why_not = "no cgroup file system with a memory controller is mounted";
+    return nullptr;
+  }
+  std::string parent = hierarchy.mount;
+  if (hierarchy.v1 && Exists(parent + OwnGroup())) parent += OwnGroup();
+  while (parent.size() > 1 && parent.back() == '/') parent.pop_back();
+  const std::string path = parent + "/thermocline-demo-" + std::to_string(getpid()) + "-" + name;
+  if (access(parent.c_str(), W_OK) != 0) {
+    *why_not = "cgroups below " + parent + " may not be made by this user: " + std::strerror(errno);
+    return nullptr;
+  }
+  journal->Add(UndoJournal::Kind::kCgroup, path);
+  std::unique_ptr<MemoryCgroup> group(new MemoryCgroup(path, hierarchy.v1, journal));
+  if (mkdir(path.c_str(), 0755) != 0) {
+    *why_not = "mkdir " + path + ": " + std::strerror(errno);
+    return nullptr;
+  }
+  if (!Exists(path + (hierarchy.v1 ? "/memory.limit_in_bytes" : "/memory.max"))) {
+    *why_not = "the memory controller is not enabled for groups below " + parent;
+    return nullptr;
+  }
+  return group;
+}
+
+std::string MemoryCgroup::Describe() const {
+  return v1_ ? "cgroup v1 memory.max_usage_in_bytes" : "cgroup v2 memory.peak";
+}
+
+void MemoryCgroup::SetLimit(int64_t bytes) {
+  const std::string path = path_ + (v1_ ? "/memory.limit_in_bytes" : "/memory.max");
+  std::ofstream file(path);
+  file << bytes << std::flush;
+  if (!file) throw std::runtime_error(path + ": the kernel refused " + std::to_string(bytes));
+}
+
+int64_t MemoryCgroup::PeakBytes() const {
+  std::ifstream file(path_ + (v1_ ? "/memory.max_usage_in_bytes" : "/memory.peak"));
+  int64_t bytes = -1;
+  return file >> bytes ? bytes : -1;
+}
+
+}  // namespace thermocline::demo

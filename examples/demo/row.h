@@ -1,0 +1,51 @@
+// The rows of the demo's table: what each runs, and what came of it.
+//
+// Thread safety: plain data.
+#ifndef THERMOCLINE_EXAMPLES_DEMO_ROW_H_
+#define THERMOCLINE_EXAMPLES_DEMO_ROW_H_
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+namespace thermocline::demo {
+
+struct RowSpec {
+  enum class Kind { kAllocator, kThermocline, kSwap };
+  std::string name;
+  Kind kind = Kind::kAllocator;
+  std::string malloc;   // of an allocator row: "glibc", or the library's name
+  std::string library;  // its soname; empty: glibc's own
+  int percent = 0;      // of the stock run's peak, as fast memory
+  std::string planner;
+};
+
+// In the table's order; the stock run, whose peak the budgets are taken from, is first.
+const std::vector<RowSpec>& Rows();
+
+// The path that ld.so has for a soname; empty when the library is not installed.
+std::string FindLibrary(const std::string& soname);
+
+struct RowResult {
+  RowSpec spec;
+  std::vector<double> seconds;   // of the counted steps
+  std::vector<double> losses;    // of every step; floats, widened
+  int64_t budget_bytes = 0;      // 0: none
+  int64_t outside_peak_bytes = 0;  // of the whole process
+  double bytes_in = 0;           // per counted step
+  double bytes_out = 0;
+  double exposed_seconds = 0;
+  nlohmann::json summary;        // what the program said at its end
+  std::string skipped;           // why there are no figures; empty: there are
+  bool failed = false;           // skipped, and it should not have been
+
+  double median() const;
+};
+
+// The middle value; of an even count, the mean of the two. 0 when empty.
+double Median(std::vector<double> values);
+
+}  // namespace thermocline::demo
+
+#endif  // THERMOCLINE_EXAMPLES_DEMO_ROW_H_

@@ -1,0 +1,57 @@
+// RowProcess: one run of thermocline_demo, stepped from here in lockstep with others, and watched from outside.
+//
+// Thread safety: one thread. Ownership: the destructor kills the process if it still runs, and waits for it.
+// Errors: std::runtime_error with the end of what the process said on stderr; Interrupted after a signal.
+#ifndef THERMOCLINE_EXAMPLES_DEMO_ROW_PROCESS_H_
+#define THERMOCLINE_EXAMPLES_DEMO_ROW_PROCESS_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+namespace thermocline::demo {
+
+struct RowCommand {
+  std::vector<std::string> arguments;  // the program first
+  std::string preload;                 // a library for LD_PRELOAD; empty: none
+  std::string cgroup_members_file;     // joined before the program starts; empty: none
+  std::string log_path;                // takes what the program says on stderr
+};
+
+class RowProcess {
+ public:
+  // Starts the program and waits until it is ready to step.
+  explicit RowProcess(const RowCommand& command);
+  ~RowProcess();
+  RowProcess(const RowProcess&) = delete;
+  RowProcess& operator=(const RowProcess&) = delete;
+
+  // Runs one step; what the program said of it.
+  nlohmann::json Step();
+  // Ends the program; its summary.
+  nlohmann::json Finish();
+
+  // The most memory that it was seen to hold: anonymous and shared pages, and memory files that it has open, mapped or
+  // not. Sampled about twenty times a second.
+  int64_t sampled_peak_bytes() const { return sampled_peak_bytes_; }
+
+ private:
+  void Start(const RowCommand& command);
+  nlohmann::json ReadLine();
+  void Sample();
+  void Fail(const std::string& what);
+
+  const std::string log_path_;
+  pid_t pid_ = -1;
+  int to_child_ = -1;
+  int from_child_ = -1;
+  std::string buffered_;
+  int64_t sampled_peak_bytes_ = 0;
+};
+
+}  // namespace thermocline::demo
+
+#endif  // THERMOCLINE_EXAMPLES_DEMO_ROW_PROCESS_H_

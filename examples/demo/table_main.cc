@@ -1,0 +1,86 @@
+// demo_table: trains the demo's network under every allocator and budget, prints the table, writes result.json.
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <filesystem>
+#include <stdexcept>
+#include <string>
+
+#include "examples/demo/interrupt.h"
+#include "examples/demo/table_report.h"
+#include "examples/demo/table_run.h"
+#include "src/base/atomic_file.h"
+
+namespace thermocline::demo {
+namespace {
+
+void AddFlags(CLI::App* app, TableOptions* o, bool* quick, bool* restore) {
+  app->option_defaults()->always_capture_default();
+  app->add_option("--out", o->out, "folder for result.json, logs and run logs");
+  app->add_option("--slow", o->slow, "slow tier: file:DIR, or numa:NODE");
+  app->add_option("--only", o->only, "rows to run besides glibc, separated by commas");
+  app->add_option("--steps", o->counted, "counted steps a turn; there are two turns")->check(CLI::PositiveNumber);
+  app->add_option("--turns", o->turns, "turns of each row")->check(CLI::PositiveNumber);
+  app->add_option("--warmup", o->warmup, "steps of each row before its first turn")->check(CLI::PositiveNumber);
+  app->add_option("--time-limit", o->time_limit_seconds, "leave out turns that would end later, in seconds");
+  app->add_option("--width", o->width, "channels of the first stage")->check(CLI::PositiveNumber);
+  app->add_option("--blocks", o->blocks, "residual blocks a stage")->check(CLI::PositiveNumber);
+  app->add_option("--batch", o->batch, "images a step")->check(CLI::PositiveNumber);
+  app->add_option("--threads", o->threads, "threads of libtorch")->check(CLI::PositiveNumber);
+  app->add_flag("--quick", *quick, "a small net and two counted steps, to see that everything works");
+  app->add_flag("--restore", *restore, "only undo what a killed run left: its swap file and cgroups");
+}
+
+void MakeSmall(TableOptions* options) {
+  options->width = 32;
+  options->counted = 2;
+  options->turns = 1;
+}
+
+int RunTable(const TableOptions& options) {
+  UndoJournal journal(options.out + "/undo");
+  TableRun run(options, &journal);
+  const TableResult result = run.Run();
+  const std::string path = options.out + "/result.json";
+  const absl::Status written = WriteFileAtomically(path, ToJson(result).dump(1) + "\n");
+  std::fputs(FormatTable(result).c_str(), stdout);
+  if (!written.ok()) throw std::runtime_error(std::string(written.message()));
+  std::printf("\nWritten to %s\n", path.c_str());
+  return AllWell(result) ? 0 : 1;
+}
+
+int Main(int argc, char** argv) {
+  CLI::App app("Trains the demo's network under every allocator and budget, one process each.", "demo_table");
+  TableOptions options;
+  bool quick = false, restore = false;
+  AddFlags(&app, &options, &quick, &restore);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? 0 : 2;
+  }
+  if (quick) MakeSmall(&options);
+  CatchSignals();
+  try {
+    std::filesystem::create_directories(options.out);
+    if (restore) {
+      UndoJournal journal(options.out + "/undo");
+      return 0;
+    }
+    options.program = std::filesystem::read_symlink("/proc/self/exe").parent_path() / "thermocline_demo";
+    return RunTable(options);
+  } catch (const Interrupted& e) {
+    std::fprintf(stderr, "demo_table: interrupted; the machine is as it was before\n");
+    return 128 + e.signal;
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "demo_table: %s\n", e.what());
+    return 1;
+  }
+}
+
+}  // namespace
+}  // namespace thermocline::demo
+
+int main(int argc, char** argv) { return thermocline::demo::Main(argc, argv); }

@@ -1,0 +1,282 @@
+#include "examples/demo/table_run.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <stdexcept>
+
+#include "examples/demo/interrupt.h"
+#include "examples/demo/swap_file.h"
+
+namespace thermocline::demo {
+namespace {
+
+// A process of libtorch without a tensor, roughly: only to judge whether all rows fit the machine at once.
+constexpr int64_t kProcessBytes = 700 << 20;
+// The swap row is slow, so it takes fewer steps, in one turn.
+constexpr int kSwapWarmup = 1;
+constexpr int kSwapCounted = 3;
+constexpr double kSwapSlowdown = 3;  // for the estimate of the time that is left
+
+int64_t AvailableBytes() {
+  std::ifstream file("/proc/meminfo");
+  std::string name;
+  int64_t kib = 0;
+  for (std::string rest; file >> name >> kib && std::getline(file, rest);) {
+    if (name == "MemAvailable:") return kib << 10;
+  }
+  return 0;
+}
+
+}  // namespace
+
+// A row while its process lives.
+struct TableRun::Running {
+  RowResult result;
+  std::unique_ptr<MemoryCgroup> cgroup;  // before process: the group can only go once its member has
+  std::unique_ptr<RowProcess> process;
+};
+
+TableResult TableRun::Run() {
+  result_.options = options_;
+  result_.disk = MeasureDisk(SlowFolder());
+  std::vector<RowSpec> specs;
+  for (const RowSpec& spec : Rows()) {
+    const bool wanted = ("," + options_.only + ",").find("," + spec.name + ",") != std::string::npos;
+    if (specs.empty() || options_.only.empty() || wanted) specs.push_back(spec);
+  }
+  std::vector<RowSpec> stepped;
+  std::copy_if(specs.begin(), specs.end(), std::back_inserter(stepped),
+               [](const RowSpec& spec) { return spec.kind != RowSpec::Kind::kSwap; });
+  const int turn_steps = options_.turns * (options_.uncounted + options_.counted);
+  steps_planned_ = static_cast<int>(stepped.size()) * (options_.warmup + turn_steps);
+  if (stepped.size() < specs.size()) steps_planned_ += static_cast<int>((kSwapWarmup + kSwapCounted) * kSwapSlowdown);
+
+  result_.interleaved = MemoryForAll(stepped);
+  result_.interleaved ? RunInterleaved(stepped) : RunOneByOne(stepped);
+  result_.base_bytes = BaseBytes();
+  if (stepped.size() < specs.size()) RunSwap(specs.back());
+  return std::move(result_);
+}
+
+void TableRun::RunInterleaved(const std::vector<RowSpec>& specs) {
+  std::vector<std::unique_ptr<Running>> rows;
+  for (const RowSpec& spec : specs) {
+    rows.push_back(Start(spec));
+  }
+  double turn_seconds = 0;
+  for (int turn = 0; turn < options_.turns && TimeForTurn(turn_seconds); ++turn) {
+    const double before = Elapsed();
+    for (auto& row : rows) Turn(row.get());
+    turn_seconds = Elapsed() - before;
+  }
+  for (auto& row : rows) Finish(row.get());
+  for (auto& row : rows) result_.rows.push_back(std::move(row->result));
+}
+
+void TableRun::RunOneByOne(const std::vector<RowSpec>& specs) {
+  for (const RowSpec& spec : specs) {
+    const std::unique_ptr<Running> row = Start(spec);
+    for (int turn = 0; turn < options_.turns; ++turn) Turn(row.get());
+    Finish(row.get());
+    result_.rows.push_back(std::move(row->result));
+  }
+}
+
+std::unique_ptr<TableRun::Running> TableRun::Start(const RowSpec& spec) {
+  auto row = std::make_unique<Running>();
+  row->result.spec = spec;
+  if (spec.percent > 0) row->result.budget_bytes = result_.peak_bytes * spec.percent / 100;
+  const std::string preload = spec.library.empty() ? "" : FindLibrary(spec.library);
+  if (!spec.library.empty() && preload.empty()) {
+    Skip(row.get(), spec.library + " is not installed; scripts/deps demo installs it", false);
+  } else if (Launch(row.get(), preload)) {
+    Steps(row.get(), options_.warmup, Counts::kNo);
+  }
+  return row;
+}
+
+bool TableRun::Launch(Running* row, const std::string& preload) {
+  const RowSpec& spec = row->result.spec;
+  const std::string base = options_.out + "/" + spec.name;
+  RowCommand command;
+  command.preload = preload;
+  command.log_path = base + ".log";
+  const int steps = options_.warmup + options_.turns * (options_.uncounted + options_.counted);
+  command.arguments = {options_.program, "--lockstep", "--steps", std::to_string(steps),
+                       "--width", std::to_string(options_.width), "--blocks", std::to_string(options_.blocks),
+                       "--batch", std::to_string(options_.batch), "--threads", std::to_string(options_.threads)};
+  if (spec.kind == RowSpec::Kind::kThermocline) {
+    const std::vector<std::string> more = {"--allocator", "thermocline", "--planner", spec.planner,
+                                           "--slow", options_.slow, "--run-log", base + ".runlog",
+                                           "--fast", std::to_string(row->result.budget_bytes)};
+    command.arguments.insert(command.arguments.end(), more.begin(), more.end());
+  }
+  try {
+    if (row->cgroup == nullptr) {
+      std::string why_not;
+      row->cgroup = MemoryCgroup::Create(spec.name, journal_, &why_not);
+      result_.memory_seen_by = row->cgroup != nullptr && row->cgroup->Counts()
+                                   ? row->cgroup->Describe()
+                                   : "/proc/PID/status and memory files, sampled (" + why_not + ")";
+    }
+    if (row->cgroup != nullptr) command.cgroup_members_file = row->cgroup->members_file();
+    row->process = std::make_unique<RowProcess>(command);
+    return true;
+  } catch (const Interrupted&) {
+    throw;
+  } catch (const std::exception& e) {
+    Skip(row, e.what(), true);
+    return false;
+  }
+}
+
+void TableRun::Turn(Running* row) {
+  Steps(row, options_.uncounted, Counts::kNo);
+  Steps(row, options_.counted, Counts::kYes);
+}
+
+void TableRun::Steps(Running* row, int count, Counts counts) {
+  RowResult& result = row->result;
+  for (int i = 0; i < count && row->process != nullptr; ++i) {
+    try {
+      const nlohmann::json step = row->process->Step();
+      const double seconds = step.at("seconds").get<double>();
+      result.losses.push_back(step.at("loss").get<double>());
+      if (result_.rows.empty() && result.spec.name == Rows()[0].name) {
+        result_.peak_bytes = std::max(result_.peak_bytes, step.at("peak_bytes").get<int64_t>());
+      }
+      if (counts == Counts::kYes) {
+        result.seconds.push_back(seconds);
+        result.bytes_in += step.at("bytes_in").get<double>();
+        result.bytes_out += step.at("bytes_out").get<double>();
+        result.exposed_seconds += step.at("exposed_seconds").get<double>();
+      }
+      ++steps_done_;
+      char text[160];
+      std::snprintf(text, sizeof(text), "step %2zu%s  %6.3f s  loss %.9g", result.losses.size(),
+                    counts == Counts::kYes ? "" : " (warm-up)", seconds, step.at("loss").get<double>());
+      Say(result.spec.name, text);
+    } catch (const Interrupted&) {
+      throw;
+    } catch (const std::exception& e) {
+      Skip(row, e.what(), true);
+    }
+  }
+}
+
+void TableRun::Finish(Running* row) {
+  RowResult& result = row->result;
+  if (row->process == nullptr) return;
+  try {
+    result.summary = row->process->Finish();
+    const double n = std::max<double>(1, static_cast<double>(result.seconds.size()));
+    result.bytes_in /= n;
+    result.bytes_out /= n;
+    result.exposed_seconds /= n;
+    const int64_t charged = row->cgroup == nullptr ? 0 : row->cgroup->PeakBytes();
+    result.outside_peak_bytes = charged > 0 ? charged : row->process->sampled_peak_bytes();
+    const std::string malloc = result.summary.value("malloc", "");
+    if (!result.spec.malloc.empty() && malloc != result.spec.malloc) {
+      Skip(row, "ran on " + malloc + " in spite of LD_PRELOAD", true);
+    }
+  } catch (const Interrupted&) {
+    throw;
+  } catch (const std::exception& e) {
+    Skip(row, e.what(), true);
+  }
+  row->process.reset();
+  row->cgroup.reset();
+}
+
+void TableRun::RunSwap(const RowSpec& spec) {
+  Running row;
+  row.result.spec = spec;
+  row.result.budget_bytes = result_.peak_bytes * spec.percent / 100;
+  std::string why_not;
+  std::unique_ptr<SwapFile> swap;
+  row.cgroup = MemoryCgroup::Create(spec.name, journal_, &why_not);
+  if (row.cgroup != nullptr) {
+    Say(spec.name, "making a swap file in " + SlowFolder());
+    swap = SwapFile::Create(SlowFolder(), result_.peak_bytes + kProcessBytes, journal_, &why_not);
+  }
+  if (swap == nullptr) {
+    Skip(&row, why_not, false);
+    result_.rows.push_back(std::move(row.result));
+    return;
+  }
+  try {
+    row.cgroup->SetLimit(row.result.budget_bytes + result_.base_bytes);
+  } catch (const std::exception& e) {
+    Skip(&row, e.what(), false);
+    result_.rows.push_back(std::move(row.result));
+    return;
+  }
+  if (Launch(&row, FastestPreload())) {
+    Steps(&row, kSwapWarmup, Counts::kNo);
+    const SwapTraffic before = ReadSwapTraffic();
+    Steps(&row, kSwapCounted, Counts::kYes);
+    const SwapTraffic after = ReadSwapTraffic();
+    row.result.bytes_in = static_cast<double>(after.in - before.in);
+    row.result.bytes_out = static_cast<double>(after.out - before.out);
+  }
+  Finish(&row);
+  result_.rows.push_back(std::move(row.result));
+}
+
+void TableRun::Skip(Running* row, const std::string& reason, bool failed) {
+  row->result.skipped = reason;
+  row->result.failed = failed;
+  row->process.reset();
+  row->cgroup.reset();
+  Say(row->result.spec.name, (failed ? "FAILED: " : "skipped: ") + reason);
+}
+
+// All rows alive at once take about this much; with less, each has the machine to itself instead.
+bool TableRun::MemoryForAll(const std::vector<RowSpec>& specs) const {
+  // Activations of a stage are two per convolution, and there are six convolutions to a block over the three stages.
+  const int64_t guess = options_.batch * options_.width * 28 * 28 * 4 * options_.blocks * 10;
+  int64_t wanted = 0;
+  for (const RowSpec& spec : specs) {
+    wanted += kProcessBytes + (spec.percent > 0 ? guess * spec.percent / 100 : guess);
+  }
+  return AvailableBytes() > wanted;
+}
+
+bool TableRun::TimeForTurn(double turn_seconds) const {
+  return Elapsed() + turn_seconds < options_.time_limit_seconds;
+}
+
+// What the leanest allocator row's process held besides the tensors that it asked for.
+int64_t TableRun::BaseBytes() const {
+  int64_t least = -1;
+  for (const RowResult& row : result_.rows) {
+    if (row.spec.kind != RowSpec::Kind::kAllocator || !row.skipped.empty()) continue;
+    const int64_t base = row.outside_peak_bytes - row.summary.value("peak_bytes", result_.peak_bytes);
+    if (least < 0 || base < least) least = std::max<int64_t>(0, base);
+  }
+  return std::max<int64_t>(0, least);
+}
+
+std::string TableRun::FastestPreload() const {
+  const RowResult* fastest = nullptr;
+  for (const RowResult& row : result_.rows) {
+    if (row.spec.kind != RowSpec::Kind::kAllocator || row.seconds.empty()) continue;
+    if (fastest == nullptr || row.median() < fastest->median()) fastest = &row;
+  }
+  return fastest == nullptr || fastest->spec.library.empty() ? "" : FindLibrary(fastest->spec.library);
+}
+
+std::string TableRun::SlowFolder() const {
+  return options_.slow.rfind("file:", 0) == 0 ? options_.slow.substr(5) : "/var/tmp";
+}
+
+void TableRun::Say(const std::string& name, const std::string& what) {
+  const double left = steps_done_ == 0 ? 0 : Elapsed() / steps_done_ * std::max(0, steps_planned_ - steps_done_);
+  std::fprintf(stderr, "[%3d/%d, about %d:%02d left] %-16s %s\n", steps_done_, steps_planned_,
+               static_cast<int>(left) / 60, static_cast<int>(left) % 60, name.c_str(), what.c_str());
+}
+
+}  // namespace thermocline::demo
