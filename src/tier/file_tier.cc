@@ -25,9 +25,9 @@ absl::Status Check(const FileTierOptions& options) {
     return absl::InvalidArgumentError(absl::StrCat("file tier: a granule of ", granule,
                                                    " bytes is not a multiple of 4096 between 4 KiB and 1 GiB"));
   }
-  if (options.queue_depth < 1 || options.queue_depth > 4096) {
+  if (options.queue_depth < 1 || options.queue_depth > 1024) {
     return absl::InvalidArgumentError(
-        absl::StrCat("file tier: a queue depth of ", options.queue_depth, " is not between 1 and 4096"));
+        absl::StrCat("file tier: a queue depth of ", options.queue_depth, " is not between 1 and 1024"));
   }
   if (options.capacity.count() < 0 || (options.capacity.count() > 0 && options.capacity < options.granule_bytes)) {
     return absl::InvalidArgumentError(absl::StrCat("file tier: a capacity of ", FormatBytes(options.capacity),
@@ -63,7 +63,8 @@ absl::Status FileTier::Open() {
 absl::Status FileTier::OpenEngine() {
   // Buffered writes on a ring would be punted to the kernel's workers anyway, and each must be dropped afterwards.
   if (options_.backend != FileBackend::kThreads && file_->direct()) {
-    absl::StatusOr<std::unique_ptr<IoEngine>> ring = MakeUringEngine(files_, file_->fd(), options_.queue_depth);
+    absl::StatusOr<std::unique_ptr<IoEngine>> ring =
+        MakeUringEngine(files_, file_->fd(), options_.queue_depth, options_.granule_bytes);
     const bool falls_back = !ring.ok() && options_.backend == FileBackend::kAuto;
     probes_.push_back({"io_uring", ring.ok() ? "ok" : std::string(ring.status().message()),
                        falls_back ? "threads with pread and pwrite" : ""});

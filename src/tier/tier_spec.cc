@@ -54,8 +54,8 @@ absl::Status TakeEngine(absl::string_view value, FileBackend* into) {
 }
 
 absl::Status TakeDepth(absl::string_view value, int* into) {
-  if (absl::SimpleAtoi(value, into) && *into >= 1 && *into <= 4096) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("'", value, "' is not a queue depth; write a number from 1 to 4096"));
+  if (absl::SimpleAtoi(value, into) && *into >= 1 && *into <= 1024) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("'", value, "' is not a queue depth; write a number from 1 to 1024"));
 }
 
 absl::Status TakeSetting(absl::string_view key, absl::string_view value, TierRequest* request) {

@@ -1,4 +1,7 @@
 // The engine on io_uring: one ring, used by one thread, with an eventfd read armed in it so that others can wake it.
+//
+// A granule goes as pieces of 1 MiB: on a virtual SSD two such were 10-30% faster than one transfer of 2 MiB, each way,
+// at the same number of bytes in flight; 512 KiB was the same, 256 KiB slower.
 #include <errno.h>
 #include <poll.h>
 #include <unistd.h>
@@ -16,11 +19,18 @@ namespace {
 
 constexpr uint64_t kWakeData = ~uint64_t{0};
 constexpr int kMaxRetries = 64;
+constexpr int64_t kBlock = 4096;
+constexpr int64_t kPieceBytes = int64_t{1} << 20;
+constexpr int64_t kMaxPieces = 8;  // of one request, so that the ring stays small
 
 class UringEngine final : public IoEngine {
  public:
-  UringEngine(FileSystem& files, int fd, int depth) : files_(files), fd_(fd), ops_(depth) {
+  UringEngine(FileSystem& files, int fd, int depth, int64_t request_bytes) : files_(files), fd_(fd), ops_(depth) {
+    const int64_t count = std::clamp((request_bytes + kPieceBytes - 1) / kPieceBytes, int64_t{1}, kMaxPieces);
+    piece_bytes_ = ((request_bytes + count - 1) / count + kBlock - 1) / kBlock * kBlock;
+    pieces_.resize(depth * count);
     for (int i = depth; i-- > 0;) idle_.push_back(i);
+    for (int i = static_cast<int>(pieces_.size()); i-- > 0;) idle_pieces_.push_back(i);
   }
 
   ~UringEngine() override {
@@ -41,7 +51,7 @@ class UringEngine final : public IoEngine {
   absl::Status Start() {
     event_fd_ = files_.EventFd();
     if (event_fd_ < 0) return absl::UnavailableError(absl::StrCat("eventfd: ", ErrnoText(event_fd_)));
-    const int result = files_.RingSetup(static_cast<unsigned>(ops_.size()) + 2, &ring_);
+    const int result = files_.RingSetup(static_cast<unsigned>(pieces_.size()) + 2, &ring_);
     if (result < 0) {
       files_.Close(event_fd_);
       return absl::UnavailableError(absl::StrCat("io_uring_setup: ", ErrnoText(result)));
@@ -61,8 +71,14 @@ class UringEngine final : public IoEngine {
       const int index = idle_.back();
       idle_.pop_back();
       ops_[index] = {request, 0, 0};
-      queued_.push_back(index);
-      Prepare(index);
+      for (int64_t start = 0; start < request.bytes; start += piece_bytes_) {
+        const int piece = idle_pieces_.back();
+        idle_pieces_.pop_back();
+        pieces_[piece] = {index, start, std::min(piece_bytes_, request.bytes - start), 0};
+        ++ops_[index].pieces_left;
+        queued_.push_back(piece);
+        Prepare(piece);
+      }
     }
     Flush();
   }
@@ -96,22 +112,30 @@ class UringEngine final : public IoEngine {
  private:
   struct Op {
     IoRequest request;
-    int64_t done = 0;
+    int pieces_left = 0;
+    int error = 0;
+  };
+  struct Piece {
+    int op = 0;
+    int64_t start = 0;  // what is left of it, within the request
+    int64_t bytes = 0;
     int retries = 0;
   };
 
+  IoRequest Rest(const Piece& piece) const {
+    const IoRequest& whole = ops_[piece.op].request;
+    return {whole.tag, whole.direction, whole.offset + piece.start, whole.memory + piece.start, piece.bytes};
+  }
+
   void Prepare(int index) {
     if (refused_ != 0) return;  // Flush does it without the ring
-    const Op& op = ops_[index];
-    // Never null: the ring has room for every op and the armed read.
+    const IoRequest rest = Rest(pieces_[index]);
+    // Never null: the ring has room for every piece and the armed read.
     io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
-    const unsigned left = static_cast<unsigned>(op.request.bytes - op.done);
-    char* memory = op.request.memory + op.done;
-    const uint64_t offset = op.request.offset + op.done;
-    if (op.request.direction == Direction::kIn) {
-      io_uring_prep_read(sqe, fd_, memory, left, offset);
+    if (rest.direction == Direction::kIn) {
+      io_uring_prep_read(sqe, fd_, rest.memory, static_cast<unsigned>(rest.bytes), rest.offset);
     } else {
-      io_uring_prep_write(sqe, fd_, memory, left, offset);
+      io_uring_prep_write(sqe, fd_, rest.memory, static_cast<unsigned>(rest.bytes), rest.offset);
     }
     io_uring_sqe_set_data64(sqe, index);
   }
@@ -145,11 +169,7 @@ class UringEngine final : public IoEngine {
         armed_ = false;
         continue;
       }
-      IoRequest rest = ops_[index].request;
-      rest.offset += ops_[index].done;
-      rest.memory += ops_[index].done;
-      rest.bytes -= ops_[index].done;
-      Finish(index, TransferNow(files_, fd_, rest, false));
+      Finish(index, TransferNow(files_, fd_, Rest(pieces_[index]), false));
     }
     queued_.clear();
   }
@@ -176,23 +196,29 @@ class UringEngine final : public IoEngine {
   }
 
   void Completed(int index, int raw_result) {
-    Op& op = ops_[index];
-    const int result = files_.RingResult(op.request.direction, raw_result);
+    Piece& piece = pieces_[index];
+    const int result = files_.RingResult(ops_[piece.op].request.direction, raw_result);
     if (result > 0) {
-      op.done += result;
-      op.retries = 0;
-      if (op.done >= op.request.bytes) return Finish(index, 0);
+      piece.start += result;
+      piece.bytes -= result;
+      piece.retries = 0;
+      if (piece.bytes <= 0) return Finish(index, 0);
     } else {
       // ECANCELED: the thread that submitted it has exited since.
       const bool again = result == -EINTR || result == -EAGAIN || result == -ECANCELED;
-      if (!again || ++op.retries > kMaxRetries) return Finish(index, result == 0 ? EIO : -result);
+      if (!again || ++piece.retries > kMaxRetries) return Finish(index, result == 0 ? EIO : -result);
     }
     queued_.push_back(index);
     Prepare(index);
   }
 
-  void Finish(int index, int error) {
-    finished_.push_back({ops_[index].request.tag, ops_[index].request.direction, error});
+  void Finish(int piece, int error) {
+    const int index = pieces_[piece].op;
+    idle_pieces_.push_back(piece);
+    Op& op = ops_[index];
+    if (op.error == 0) op.error = error;
+    if (--op.pieces_left > 0) return;
+    finished_.push_back({op.request.tag, op.request.direction, op.error});
     idle_.push_back(index);
   }
 
@@ -234,14 +260,18 @@ class UringEngine final : public IoEngine {
   int refused_ = 0;             // the errno with which the kernel refused the ring for good
   std::vector<Op> ops_;
   std::vector<int> idle_;       // ops not in use
-  std::deque<int> queued_;      // prepared, not yet taken by the kernel, in the ring's order
+  int64_t piece_bytes_ = 0;
+  std::vector<Piece> pieces_;
+  std::vector<int> idle_pieces_;
+  std::deque<int> queued_;      // pieces prepared, not yet taken by the kernel, in the ring's order
   std::vector<IoResult> finished_;
 };
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<IoEngine>> MakeUringEngine(FileSystem& files, int fd, int depth) {
-  auto engine = std::make_unique<UringEngine>(files, fd, depth);
+absl::StatusOr<std::unique_ptr<IoEngine>> MakeUringEngine(FileSystem& files, int fd, int depth,
+                                                          Bytes request_bytes) {
+  auto engine = std::make_unique<UringEngine>(files, fd, depth, request_bytes.count());
   if (absl::Status status = engine->Start(); !status.ok()) return status;
   return engine;
 }

@@ -60,7 +60,7 @@ TEST(TierSpecTest, ErrorsNameTheBadPartAndWhatWouldBeRight) {
   EXPECT_THAT(ErrorOf("file:"), HasSubstr("directory is missing"));
   EXPECT_THAT(ErrorOf("file:/x,capacity=lots"), HasSubstr("capacity=lots"));
   EXPECT_THAT(ErrorOf("file:/x,engine=steam"), HasSubstr("'steam' is not an engine"));
-  EXPECT_THAT(ErrorOf("file:/x,depth=0"), HasSubstr("1 to 4096"));
+  EXPECT_THAT(ErrorOf("file:/x,depth=0"), HasSubstr("1 to 1024"));
   EXPECT_THAT(ErrorOf("file:/x,latency=1us"), HasSubstr("no such setting"));
   EXPECT_THAT(ErrorOf("file:/x,capacity"), HasSubstr("name=value"));
   EXPECT_THAT(ErrorOf("file:/x,depth=2,depth=3"), HasSubstr("given twice"));
