@@ -1,0 +1,126 @@
+// `thermocline doctor`: what this machine offers, what each probe was answered, and what is used instead.
+
+#include "src/cli/doctor.h"
+
+#include <iostream>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "nlohmann/json.hpp"
+#include "src/cli/command.h"
+#include "src/cli/text_table.h"
+#include "src/tier/file_tier.h"
+#include "src/tier/tier_spec.h"
+
+namespace thermocline::cli {
+namespace {
+
+constexpr int kIndent = 4;
+constexpr Bytes kTrialGranule = MiB(2);
+
+// True when the first choice is in use.
+bool Available(const ProbeRecord& record) { return record.fallback.empty(); }
+
+struct DoctorFlags {
+  std::string slow = "file:/var/tmp";
+  bool json = false;
+};
+
+// Makes the tier as a runtime would, so that what is printed is what will be.
+void TryTier(const tier::TierRequest& request, DoctorReport* report) {
+  if (request.kind == tier::TierRequest::Kind::kFile) {
+    tier::FileTierOptions options;
+    options.directory = request.directory;
+    options.granule_bytes = kTrialGranule;
+    options.capacity = request.capacity;
+    options.queue_depth = request.queue_depth;
+    options.backend = request.backend;
+    const auto tier = tier::FileTier::Create(options);
+    report->slow_status = tier.status();
+    if (!tier.ok()) return;
+    report->slow_tier = (*tier)->Describe();
+    report->sections.push_back({"The slow tier, as it was opened", (*tier)->probes()});
+    return;
+  }
+  const auto tier = tier::MakeBlockTier(request, kTrialGranule);
+  report->slow_status = tier.status();
+  if (tier.ok()) report->slow_tier = (*tier)->Describe();
+}
+
+absl::Status Doctor(const DoctorFlags& flags) {
+  const auto request = tier::ParseTierSpec(flags.slow);
+  if (!request.ok()) return UsageError(absl::StrCat("--slow ", flags.slow, ": ", request.status().message()));
+  topology::ProbeMachine machine;
+  if (request->kind == tier::TierRequest::Kind::kFile) machine.slow_directory = request->directory;
+  DoctorReport report;
+  report.slow = flags.slow;
+  report.sections = topology::ProbeAll(machine);
+  TryTier(*request, &report);
+  std::cout << (flags.json ? DoctorReportToJson(report) : FormatDoctorReport(report));
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+std::string FormatDoctorReport(const DoctorReport& report) {
+  std::string text;
+  int probes = 0;
+  int refused = 0;
+  for (const topology::ProbeSection& section : report.sections) {
+    absl::StrAppend(&text, section.title, "\n");
+    for (const ProbeRecord& record : section.records) {
+      ++probes;
+      refused += Available(record) ? 0 : 1;
+      absl::StrAppend(&text, Available(record) ? "  yes  " : "  no   ", Printable(record.what), "\n",
+                      std::string(kIndent + 3, ' '), Printable(record.answer), "\n");
+      if (!Available(record)) {
+        absl::StrAppend(&text, std::string(kIndent + 3, ' '), "instead: ", Printable(record.fallback), "\n");
+      }
+    }
+    absl::StrAppend(&text, "\n");
+  }
+  absl::StrAppendFormat(&text, "%d of %d probes were granted.%s\n", probes - refused, probes,
+                        refused > 0 ? " For each of the others Thermocline uses what is named after \"instead\"." : "");
+  if (report.slow_status.ok()) {
+    absl::StrAppend(&text, "Slow tier: ", report.slow, " can be used, as ", report.slow_tier, ".\n");
+  } else {
+    absl::StrAppend(&text, "Slow tier: ", report.slow, " can't be used: ", report.slow_status.message(), "\n");
+  }
+  return text;
+}
+
+std::string DoctorReportToJson(const DoctorReport& report) {
+  nlohmann::ordered_json sections = nlohmann::ordered_json::array();
+  for (const topology::ProbeSection& section : report.sections) {
+    nlohmann::ordered_json probes = nlohmann::ordered_json::array();
+    for (const ProbeRecord& record : section.records) {
+      probes.push_back({{"what", record.what},
+                        {"answer", record.answer},
+                        {"available", Available(record)},
+                        {"fallback", record.fallback}});
+    }
+    sections.push_back({{"title", section.title}, {"probes", std::move(probes)}});
+  }
+  nlohmann::ordered_json slow = {{"spec", report.slow}, {"usable", report.slow_status.ok()}};
+  if (report.slow_status.ok()) {
+    slow["tier"] = report.slow_tier;
+  } else {
+    slow["error"] = std::string(report.slow_status.message());
+  }
+  const nlohmann::ordered_json document = {{"sections", std::move(sections)}, {"slow", std::move(slow)}};
+  // A driver's or a path's bytes need not be UTF-8.
+  return document.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
+void RegisterDoctor(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("doctor", "Say what this machine offers, and each probe's answer");
+  const auto flags = std::make_shared<DoctorFlags>();
+  command->add_option("--slow", flags->slow, "The slow tier to try: file:DIR, numa:NODE, emulated:...")
+      ->capture_default_str();
+  command->add_flag("--json", flags->json, "Print one JSON document");
+  SetAction(command, [flags] { return Doctor(*flags); });
+}
+
+}  // namespace thermocline::cli
