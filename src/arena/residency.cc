@@ -331,7 +331,7 @@ Residency::Step Residency::BringInLocked(GranuleId id) {
     return Step::kLost;
   }
   if (granule.fresh) {
-    ReclaimDeadLocked(1);
+    // This may run in a fault handler: reclaiming dead granules, which frees slots, is left to the mover.
     if (TakeFrameLocked(granule)) return MapOrRefuseLocked(id, os::Protection::kReadWrite) ? Step::kDone : Step::kLost;
   }
   DemandLocked(id);

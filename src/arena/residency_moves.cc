@@ -141,11 +141,12 @@ std::optional<tier::Transfer> Residency::FinishFetchLocked(GranuleId id, int err
 std::optional<tier::Transfer> Residency::FinishWriteLocked(GranuleId id, int error) {
   Granule& granule = table_[id];
   granule.writing = false;
-  if (error != 0) {
+  // One that was taken back while it was being written may fail because its memory was no longer there: of no account.
+  if (error != 0 && !granule.dirtied) {
     ++io_errors_;
     write_error_.store(error);
   }
-  writes_failing_ = error != 0;
+  writes_failing_ = error != 0 && !granule.dirtied;
   const bool valid = error == 0 && !granule.dirtied;
   if (granule.presence.load() == Presence::kEvicting) {
     --leaving_;

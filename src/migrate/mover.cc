@@ -1,0 +1,339 @@
+#include "src/migrate/mover.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+namespace thermocline::migrate {
+
+using arena::Residency;
+
+Mover::Mover(Residency& residency, tier::BlockTier& tier, const Clock& clock, const MoverOptions& options)
+    : residency_(residency), tier_(tier), clock_(clock), options_(options), policy_(MakeLruPolicy()) {
+  residency_.SetDemandSink(this);
+}
+
+Mover::~Mover() {
+  Stop();
+  residency_.SetDemandSink(nullptr);
+}
+
+void Mover::Start() {
+  // Signals meant for the program must not land here, and the residency lock wants them blocked.
+  os::SignalBlock block;
+  thread_ = std::thread([this] { Loop(); });
+}
+
+void Mover::Stop() {
+  if (!thread_.joinable()) return;
+  stop_.store(true);
+  tier_.Wake();
+  thread_.join();
+  stop_.store(false);
+}
+
+void Mover::Loop() {
+  while (true) {
+    RunOnce(-1);
+    if (in_flight_ != 0) continue;
+    if (stop_.load()) return;
+    if (!pause_.load()) continue;
+    paused_.store(1);
+    os::FutexWakeAll(paused_);
+    while (pause_.load()) os::FutexWait(paused_, 1);
+    paused_.store(0);
+  }
+}
+
+void Mover::Pause() {
+  if (!thread_.joinable()) return;
+  pause_.store(true);
+  tier_.Wake();
+  while (paused_.load() == 0) os::FutexWait(paused_, 0);
+}
+
+void Mover::Resume() {
+  if (!thread_.joinable()) return;
+  pause_.store(false);
+  paused_.store(2);
+  os::FutexWakeAll(paused_);
+  tier_.Wake();
+}
+
+void Mover::AbandonAfterFork() {
+  // The thread does not exist here: its handle must not be joined or destroyed as joinable.
+  if (thread_.joinable()) thread_.detach();
+}
+
+void Mover::SetPlan(std::shared_ptr<const plan::MigrationPlan> plan) {
+  Residency::Lock lock(residency_);
+  next_plan_ = std::move(plan);
+  plan_changed_ = true;
+}
+
+void Mover::EnterLayer(int64_t position) {
+  position_.store(position, std::memory_order_release);
+  tier_.Wake();
+}
+
+void Mover::RunOnce(int64_t timeout_nanos) {
+  completions_.clear();
+  tier_.Reap(&completions_, timeout_nanos);
+  {
+    Residency::Lock lock(residency_);
+    TurnLocked();
+  }
+  SubmitAll();
+}
+
+void Mover::TurnLocked() {
+  FinishAllLocked();
+  if (pause_.load() || stop_.load()) return;  // only what is in flight still ends
+  TakeNewLayersLocked();
+  ServeDemandsLocked();
+  WriteBackLocked();
+  ServeArrivalsLocked();
+  const int64_t over = residency_.frames().in_use() - residency_.frames().limit() - residency_.frames_leaving();
+  if (over > 0) MakeRoomLocked(over);
+}
+
+void Mover::FinishAllLocked() {
+  for (const tier::Completion& completion : completions_) {
+    --in_flight_;
+    RecordEnd(completion);
+    Push(residency_.FinishLocked(completion), false);
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// The plan.
+
+void Mover::TakeNewLayersLocked() {
+  if (plan_changed_) {
+    plan_changed_ = false;
+    plan_ = std::exchange(next_plan_, nullptr);
+    policy_ = plan_ == nullptr ? MakeLruPolicy() : MakePlanPolicy(*plan_);
+    arrivals_.clear();
+    write_backs_.clear();
+    taken_ = position_.load(std::memory_order_acquire) - 1;
+  }
+  const int64_t position = position_.load(std::memory_order_acquire);
+  if (plan_ == nullptr || plan_->layers.empty()) {
+    taken_ = position;
+    return;
+  }
+  while (taken_ < position) TakeActionsLocked(++taken_);
+}
+
+void Mover::TakeActionsLocked(int64_t position) {
+  const int64_t layer_count = std::ssize(plan_->layers);
+  const int64_t layer = position % layer_count;
+  const plan::LayerActions& actions = plan_->layers[layer];
+  for (GranuleId id : actions.release) {
+    if (residency_.ReleaseLocked(id, /*when_clean=*/true)) continue;
+    if (!residency_.MayLeaveLocked(id)) {
+      ++stats_.skipped_actions;
+      continue;
+    }
+    Push(residency_.BeginEvictLocked(id), false);  // it was written after all
+  }
+  write_backs_.insert(write_backs_.end(), actions.write_back.begin(), actions.write_back.end());
+  const size_t sorted = arrivals_.size();
+  for (GranuleId id : actions.provide) arrivals_.push_back({position, id, true, true});
+  for (const plan::Fetch& fetch : actions.fetch) {
+    const int64_t ahead = (int64_t{fetch.deadline.value()} - layer + layer_count) % layer_count;
+    arrivals_.push_back({position + ahead, fetch.granule, false, fetch.for_writing});
+  }
+  std::stable_sort(arrivals_.begin() + sorted, arrivals_.end());
+  std::inplace_merge(arrivals_.begin(), arrivals_.begin() + sorted, arrivals_.end());
+}
+
+void Mover::WriteBackLocked() {
+  while (!write_backs_.empty()) {
+    // What waits for a frame waits for a write-out first.
+    const bool urgent = residency_.HasDemandLocked() || (residency_.frames().available() == 0 && !arrivals_.empty());
+    if (InFlight() >= (urgent ? options_.urgent_depth : options_.relaxed_depth)) return;
+    const GranuleId id = write_backs_.front();
+    write_backs_.pop_front();
+    std::optional<tier::Transfer> transfer = residency_.BeginWriteBackLocked(id);
+    if (!transfer.has_value()) ++stats_.skipped_actions;
+    Push(std::move(transfer), false);
+  }
+}
+
+void Mover::ServeArrivalsLocked() {
+  size_t kept = 0;
+  bool blocked = false;
+  for (size_t i = 0; i < arrivals_.size(); ++i) {
+    Arrival& arrival = arrivals_[i];
+    if (blocked || !Serve(arrival)) {
+      // In order of deadlines: a later one must not take the frame that an earlier one waits for.
+      blocked = true;
+      arrivals_[kept++] = arrival;
+    }
+  }
+  arrivals_.resize(kept);
+}
+
+// False when it has to wait.
+bool Mover::Serve(Arrival& arrival) {
+  const GranuleId id = arrival.granule;
+  const arena::Granule& granule = residency_.GranuleLocked(id);
+  switch (granule.presence.load()) {
+    case arena::Presence::kMapped:
+    case arena::Presence::kFetching:
+    case arena::Presence::kFailed:
+      // Leaving as soon as it is clean, and wanted again: that is a fetch to come.
+      if (granule.leaving) return false;
+      return true;
+    case arena::Presence::kEvicting: return false;
+    case arena::Presence::kHole: break;
+  }
+  if (arrival.provide) {
+    if (residency_.frames().available() == 0) return false;
+    if (!residency_.ProvideLocked(id) && !granule.fresh && residency_.NeedsFrameLocked(id)) {
+      arrival.provide = false;  // it has content after all: fetch it
+      return Serve(arrival);
+    }
+    return true;
+  }
+  if (!residency_.NeedsFrameLocked(id)) {
+    ++stats_.skipped_actions;
+    return true;
+  }
+  if (residency_.frames().available() == 0) return false;
+  const bool urgent = arrival.deadline - taken_ <= options_.urgent_layers;
+  if (InFlight() >= (urgent ? options_.urgent_depth : options_.relaxed_depth)) return false;
+  if (granule.fresh) return residency_.ProvideLocked(id);
+  ++stats_.planned_fetches;
+  Push(residency_.BeginFetchLocked(id, arrival.for_writing), false);
+  return true;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Demand.
+
+void Mover::ServeDemandsLocked() {
+  std::vector<GranuleId> waiting;
+  for (GranuleId id = residency_.PopDemandLocked(); id != Residency::kNone; id = residency_.PopDemandLocked()) {
+    if (!residency_.NeedsFrameLocked(id)) continue;
+    residency_.ReclaimDeadLocked(1);
+    if (residency_.frames().available() == 0 || InFlight() >= tier_.max_in_flight()) {
+      waiting.push_back(id);
+      continue;
+    }
+    FetchByDemandLocked(id);
+  }
+  const int64_t reserve = plan_ == nullptr ? std::min(options_.reserve, residency_.frames().limit() / 16) : 0;
+  const int64_t coming = residency_.frames().available() + residency_.frames_leaving();
+  const int64_t shortage = std::ssize(waiting) + (plan_ == nullptr && in_flight_ > 0 ? reserve : 0) - coming;
+  if (shortage > 0) MakeRoomLocked(shortage);
+  // Making room may have freed frames at once: clean ones, dead ones.
+  const bool stuck = residency_.frames().available() == 0 && residency_.frames_leaving() == 0 && InFlight() == 0;
+  for (GranuleId id : waiting) {
+    if (stuck) {
+      residency_.RefuseLocked(id, ENOMEM);
+    } else if (residency_.frames().available() > 0 && InFlight() < tier_.max_in_flight()) {
+      FetchByDemandLocked(id);
+    } else {
+      residency_.PushDemandLocked(id);
+    }
+  }
+}
+
+void Mover::FetchByDemandLocked(GranuleId id) {
+  if (residency_.GranuleLocked(id).fresh) {
+    residency_.ProvideLocked(id);
+    return;
+  }
+  ++stats_.demand_fetches;
+  Push(residency_.BeginFetchLocked(id, false), true);
+  if (plan_ == nullptr) ReadAheadLocked(id);
+}
+
+void Mover::ReadAheadLocked(GranuleId id) {
+  for (int i = 1; i <= options_.read_ahead; ++i) {
+    const GranuleId next(id.value() + i);
+    if (residency_.frames().available() <= options_.reserve / 2 || InFlight() >= options_.relaxed_depth) return;
+    if (int64_t{next.value()} >= residency_.size() / residency_.granule_bytes()) return;
+    if (!residency_.NeedsFrameLocked(next) || residency_.GranuleLocked(next).fresh) return;
+    Push(residency_.BeginFetchLocked(next, false), true);
+  }
+}
+
+void Mover::MakeRoomLocked(int64_t wanted) {
+  for (GranuleId id : policy_->Choose(residency_, wanted, taken_)) {
+    if (InFlight() >= tier_.max_in_flight()) return;
+    Push(residency_.BeginEvictLocked(id), false);
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Transfers.
+
+void Mover::Push(std::optional<tier::Transfer> transfer, bool demanded) {
+  if (!transfer.has_value()) return;
+  RecordStart(*transfer, demanded);
+  outgoing_.push_back(*transfer);
+}
+
+void Mover::SubmitAll() {
+  // Outside the lock: starting a transfer pins its pages, which takes a while.
+  while (!outgoing_.empty()) {
+    const int taken = tier_.Submit(outgoing_);
+    in_flight_ += taken;
+    outgoing_.erase(outgoing_.begin(), outgoing_.begin() + taken);
+    if (outgoing_.empty()) return;
+    // More than the tier takes at once: as places become free.
+    std::vector<tier::Completion> done;
+    tier_.Reap(&done, -1);
+    completions_ = std::move(done);
+    Residency::Lock lock(residency_);
+    FinishAllLocked();
+  }
+}
+
+void Mover::StartRecording() {
+  Residency::Lock lock(residency_);
+  records_.clear();
+  open_records_.clear();
+  recording_.store(true);
+}
+
+std::vector<MoveRecord> Mover::TakeRecords() {
+  Residency::Lock lock(residency_);
+  recording_.store(false);
+  open_records_.clear();
+  return std::exchange(records_, {});
+}
+
+void Mover::RecordStart(const tier::Transfer& transfer, bool demanded) {
+  if (!recording_.load(std::memory_order_relaxed)) return;
+  const GranuleId id(static_cast<uint32_t>(transfer.tag));
+  open_records_.push_back({id, transfer.direction, demanded, taken_, clock_.NowNanos(), 0, 0});
+}
+
+void Mover::RecordEnd(const tier::Completion& completion) {
+  const GranuleId id(static_cast<uint32_t>(completion.tag));
+  if (completion.error == 0) {
+    const bool in = residency_.GranuleLocked(id).presence.load() == arena::Presence::kFetching;
+    (in ? stats_.bytes_in : stats_.bytes_out) += residency_.granule_bytes();
+  }
+  if (!recording_.load(std::memory_order_relaxed)) return;
+  const auto found = std::find_if(open_records_.begin(), open_records_.end(),
+                                  [id](const MoveRecord& record) { return record.granule == id; });
+  if (found == open_records_.end()) return;
+  found->ended_nanos = clock_.NowNanos();
+  found->error = completion.error;
+  records_.push_back(*found);
+  open_records_.erase(found);
+}
+
+MoverStats Mover::Stats() const {
+  Residency::Lock lock(const_cast<Residency&>(residency_));
+  return stats_;
+}
+
+}  // namespace thermocline::migrate

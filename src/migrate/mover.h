@@ -1,0 +1,142 @@
+// Mover: moves granules in the background, as the plan says and as touches demand. It knows no policy: what leaves when
+// nothing is planned is a VictimPolicy's choice.
+//
+// One thread runs it (Start), or a test steps it by hand (RunOnce). Order of service: what someone waits for; what frees
+// frames; then planned arrivals by deadline. Two classes of urgency share the link: what is due within a few layers may
+// fill the queue, the rest only a part of it, so that what becomes urgent does not stand behind it.
+// Thread safety: EnterLayer, SetPlan, Pause, Resume, Stats from any thread. OnDemand from anywhere.
+// Ownership: borrows residency, tier and clock. Errors: a failed transfer is handled by the residency; nothing throws.
+#ifndef THERMOCLINE_MIGRATE_MOVER_H_
+#define THERMOCLINE_MIGRATE_MOVER_H_
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "src/arena/residency.h"
+#include "src/base/clock.h"
+#include "src/migrate/victim_policy.h"
+#include "src/os/futex.h"
+#include "src/plan/migration_plan.h"
+#include "src/tier/block_tier.h"
+
+namespace thermocline::migrate {
+
+struct MoverOptions {
+  int urgent_depth = 32;   // transfers in flight when someone will wait soon
+  int relaxed_depth = 12;  // otherwise
+  int urgent_layers = 4;   // a deadline is near when it is at most so many layers away
+  int read_ahead = 4;      // by demand: granules after the touched one that are fetched with it
+  int64_t reserve = 8;     // by demand: frames kept free, so that a touch need not wait for a write
+};
+
+// One transfer, for reports.
+struct MoveRecord {
+  GranuleId granule;
+  tier::Direction direction = tier::Direction::kIn;
+  bool demanded = false;
+  int64_t position = 0;  // the layer in which it was started, in the endless sequence
+  int64_t started_nanos = 0;
+  int64_t ended_nanos = 0;
+  int error = 0;
+};
+
+struct MoverStats {
+  Bytes bytes_in;
+  Bytes bytes_out;
+  int64_t demand_fetches = 0;
+  int64_t planned_fetches = 0;
+  int64_t skipped_actions = 0;  // planned moves that the real state did not allow or need
+};
+
+class Mover final : public arena::DemandSink {
+ public:
+  Mover(arena::Residency& residency, tier::BlockTier& tier, const Clock& clock, const MoverOptions& options);
+  ~Mover() override;
+
+  void Start();
+  // Ends the thread once the transfers in flight have ended.
+  void Stop();
+  // What the thread does in one turn: waits up to timeout_nanos for something to do, and does it.
+  void RunOnce(int64_t timeout_nanos);
+
+  // The plan to execute from the next EnterLayer on; nullptr: by demand only.
+  void SetPlan(std::shared_ptr<const plan::MigrationPlan> plan);
+  // The layer at `position` of the endless sequence of layers begins: the plan's layer is position modulo its layers.
+  void EnterLayer(int64_t position);
+
+  void OnDemand() override { tier_.Wake(); }
+
+  // No transfer is in flight and none starts between the two: for fork, and for changes that need quiet.
+  void Pause();
+  void Resume();
+  // The child of a fork has no mover thread.
+  void AbandonAfterFork();
+
+  // From now on transfers are recorded, until TakeRecords.
+  void StartRecording();
+  std::vector<MoveRecord> TakeRecords();
+  MoverStats Stats() const;
+
+ private:
+  struct Arrival {
+    int64_t deadline;
+    GranuleId granule;
+    bool provide;
+    bool for_writing;
+    bool operator<(const Arrival& other) const { return deadline < other.deadline; }
+  };
+
+  void Loop();
+  void TurnLocked();
+  void FinishAllLocked();
+  void TakeNewLayersLocked();
+  void TakeActionsLocked(int64_t position);
+  void ServeDemandsLocked();
+  void FetchByDemandLocked(GranuleId id);
+  void ReadAheadLocked(GranuleId id);
+  void MakeRoomLocked(int64_t wanted);
+  void WriteBackLocked();
+  void ServeArrivalsLocked();
+  bool Serve(Arrival& arrival);
+  void RecordStart(const tier::Transfer& transfer, bool demanded);
+  void RecordEnd(const tier::Completion& completion);
+  void Push(std::optional<tier::Transfer> transfer, bool demanded);
+  void SubmitAll();
+  int InFlight() const { return in_flight_ + static_cast<int>(outgoing_.size()); }
+
+  arena::Residency& residency_;
+  tier::BlockTier& tier_;
+  const Clock& clock_;
+  const MoverOptions options_;
+
+  // Shared with the callers; guarded by the residency lock, but for the atomics.
+  std::shared_ptr<const plan::MigrationPlan> next_plan_;
+  bool plan_changed_ = false;
+  std::atomic<int64_t> position_{-1};
+  std::atomic<bool> stop_{false};
+  std::atomic<bool> pause_{false};
+  std::atomic<uint32_t> paused_{0};
+  std::atomic<bool> recording_{false};
+  std::vector<MoveRecord> records_;
+  MoverStats stats_;
+
+  // The mover's own.
+  std::shared_ptr<const plan::MigrationPlan> plan_;
+  std::unique_ptr<VictimPolicy> policy_;
+  int64_t taken_ = -1;  // layers up to this position have been taken
+  std::vector<Arrival> arrivals_;  // sorted by deadline
+  std::deque<GranuleId> write_backs_;
+  std::vector<tier::Transfer> outgoing_;
+  std::vector<tier::Completion> completions_;
+  std::vector<MoveRecord> open_records_;
+  int in_flight_ = 0;
+  std::thread thread_;
+};
+
+}  // namespace thermocline::migrate
+
+#endif  // THERMOCLINE_MIGRATE_MOVER_H_

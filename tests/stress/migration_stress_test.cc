@@ -1,0 +1,169 @@
+// Threads write, read and check tensors while everything migrates at random: by demand, by senseless plans, by budget
+// changes. One wrong byte fails the test.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <memory>
+#include <random>
+#include <thread>
+#include <vector>
+
+#include "src/arena/allocator.h"
+#include "src/arena/residency.h"
+#include "src/base/clock.h"
+#include "src/migrate/mover.h"
+#include "src/os/memory.h"
+#include "src/plan/migration_plan.h"
+#include "src/tier/emulated_tier.h"
+
+namespace thermocline {
+namespace {
+
+constexpr Bytes kGranule = KiB(64);
+
+int Seconds() {
+  const char* text = std::getenv("THERMOCLINE_STRESS_SECONDS");
+  return text != nullptr ? std::max(1, std::atoi(text)) : 3;
+}
+
+// A small machine: 24 frames of fast memory, an emulated slow tier, a mover.
+class MigrationStress : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    tier::EmulatedTierOptions tier_options;
+    tier_options.granule_bytes = kGranule;
+    tier_options.capacity = MiB(64);
+    tier_options.in = tier_options.out = BytesPerSecond(2e9);
+    tier_options.latency_seconds = 20e-6;
+    tier_ = *tier::EmulatedTier::Create(tier_options);
+    arena::ResidencyOptions options;
+    options.granule_bytes = kGranule;
+    options.address_space = GiB(1);
+    options.frames = 24;
+    options.most_frames = 64;
+    residency_ = *arena::Residency::Create(options, os::RealMemory(), *tier_, MonotonicClock());
+    allocator_ = *arena::Allocator::Create(*residency_);
+    mover_ = std::make_unique<migrate::Mover>(*residency_, *tier_, MonotonicClock(), migrate::MoverOptions{});
+    mover_->Start();
+  }
+
+  void TearDown() override { mover_->Stop(); }
+
+  std::unique_ptr<tier::EmulatedTier> tier_;
+  std::unique_ptr<arena::Residency> residency_;
+  std::unique_ptr<arena::Allocator> allocator_;
+  std::unique_ptr<migrate::Mover> mover_;
+};
+
+struct Owned {
+  uint64_t* words = nullptr;
+  int64_t count = 0;
+  uint64_t seed = 0;
+};
+
+void Fill(Owned& tensor, uint64_t seed) {
+  tensor.seed = seed;
+  for (int64_t i = 0; i < tensor.count; ++i) tensor.words[i] = seed + i * 0x9e3779b97f4a7c15;
+}
+
+// Index of the first wrong word, -1 when all are right.
+int64_t FirstWrong(const Owned& tensor, int64_t begin, int64_t end) {
+  for (int64_t i = begin; i < end; ++i) {
+    if (tensor.words[i] != tensor.seed + i * 0x9e3779b97f4a7c15) return i;
+  }
+  return -1;
+}
+
+// Allocates, fills, rewrites, checks and frees tensors of its own until told to stop.
+void Work(arena::Allocator& allocator, int thread, const std::atomic<bool>& stop, std::atomic<int64_t>& wrong,
+          std::atomic<int64_t>& checks) {
+  std::mt19937_64 random(thread + 1);
+  std::vector<Owned> tensors(6);
+  while (!stop.load()) {
+    Owned& tensor = tensors[random() % tensors.size()];
+    if (tensor.words == nullptr) {
+      const int64_t bytes = 1024 + static_cast<int64_t>(random() % (6 * kGranule.count()));
+      tensor.words = static_cast<uint64_t*>(allocator.Allocate(Bytes(bytes), Bytes(64), false, nullptr));
+      if (tensor.words == nullptr) continue;
+      tensor.count = bytes / 8;
+      Fill(tensor, random());
+      continue;
+    }
+    switch (random() % 4) {
+      case 0:
+        Fill(tensor, random());
+        break;
+      case 1:
+        if (random() % 3 == 0) {
+          allocator.Free(tensor.words, nullptr);
+          tensor.words = nullptr;
+          break;
+        }
+        [[fallthrough]];
+      default: {
+        const int64_t begin = static_cast<int64_t>(random() % tensor.count);
+        const int64_t end = std::min<int64_t>(tensor.count, begin + 4096);
+        if (FirstWrong(tensor, begin, end) >= 0) wrong.fetch_add(1);
+        checks.fetch_add(1);
+      }
+    }
+  }
+  for (Owned& tensor : tensors) {
+    if (tensor.words == nullptr) continue;
+    if (FirstWrong(tensor, 0, tensor.count) >= 0) wrong.fetch_add(1);
+    allocator.Free(tensor.words, nullptr);
+  }
+}
+
+// A plan that moves random granules at random times.
+std::shared_ptr<plan::MigrationPlan> RandomPlan(std::mt19937_64& random, int64_t granules) {
+  auto plan = std::make_shared<plan::MigrationPlan>();
+  plan->granule_bytes = kGranule;
+  plan->layers.resize(16);
+  const auto any = [&] { return GranuleId(static_cast<uint32_t>(random() % granules)); };
+  for (plan::LayerActions& layer : plan->layers) {
+    for (int i = 0; i < 4; ++i) {
+      layer.release.push_back(any());
+      layer.write_back.push_back(any());
+      layer.provide.push_back(any());
+      layer.need.push_back(any());
+      layer.fetch.push_back({any(), LayerId(static_cast<int32_t>(random() % 16)), random() % 2 == 0});
+    }
+  }
+  return plan;
+}
+
+TEST_F(MigrationStress, NoByteIsLostWhateverThePlanSays) {
+  std::atomic<bool> stop{false};
+  std::atomic<int64_t> wrong{0}, checks{0};
+  std::vector<std::thread> workers;
+  for (int i = 0; i < 3; ++i) {
+    workers.emplace_back([&, i] { Work(*allocator_, i, stop, wrong, checks); });
+  }
+  std::mt19937_64 random(99);
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(Seconds());
+  int64_t position = 0;
+  bool over_budget = false;
+  while (std::chrono::steady_clock::now() < end) {
+    if (random() % 64 == 0) mover_->SetPlan(random() % 4 == 0 ? nullptr : RandomPlan(random, 80));
+    if (random() % 256 == 0) residency_->SetPlanned(random() % 2 == 0);
+    mover_->EnterLayer(++position);
+    over_budget |= residency_->Stats().frames_in_use > 24;
+    std::this_thread::sleep_for(std::chrono::microseconds(random() % 300));
+  }
+  stop.store(true);
+  for (std::thread& worker : workers) worker.join();
+  EXPECT_EQ(wrong.load(), 0);
+  EXPECT_GT(checks.load(), 100);
+  EXPECT_FALSE(over_budget);
+  const migrate::MoverStats stats = mover_->Stats();
+  EXPECT_GT(stats.bytes_in.count(), 0);
+  EXPECT_GT(stats.bytes_out.count(), 0);
+  // Every tensor was freed: nothing may be left behind.
+  EXPECT_EQ(allocator_->Stats().live, Bytes(0));
+}
+
+}  // namespace
+}  // namespace thermocline
