@@ -21,7 +21,7 @@ void AddFlags(CLI::App* app, TableOptions* o, bool* quick, bool* restore) {
   app->add_option("--out", o->out, "folder for result.json, logs and run logs");
   app->add_option("--slow", o->slow, "slow tier: file:DIR, or numa:NODE");
   app->add_option("--only", o->only, "rows to run besides glibc, separated by commas");
-  app->add_option("--steps", o->counted, "counted steps a turn; there are two turns")->check(CLI::PositiveNumber);
+  app->add_option("--steps", o->counted, "counted steps a turn")->check(CLI::PositiveNumber);
   app->add_option("--turns", o->turns, "turns of each row")->check(CLI::PositiveNumber);
   app->add_option("--warmup", o->warmup, "steps of each row before its first turn")->check(CLI::PositiveNumber);
   app->add_option("--time-limit", o->time_limit_seconds, "leave out turns that would end later, in seconds");
@@ -33,10 +33,11 @@ void AddFlags(CLI::App* app, TableOptions* o, bool* quick, bool* restore) {
   app->add_flag("--restore", *restore, "only undo what a killed run left: its swap file and cgroups");
 }
 
-void MakeSmall(TableOptions* options) {
-  options->width = 32;
-  options->counted = 2;
-  options->turns = 1;
+// What --quick stands for, where the flags say nothing else.
+void MakeSmall(const CLI::App& app, TableOptions* options) {
+  if (app.count("--width") == 0) options->width = 32;
+  if (app.count("--steps") == 0) options->counted = 2;
+  if (app.count("--turns") == 0) options->turns = 1;
 }
 
 int RunTable(const TableOptions& options) {
@@ -61,7 +62,7 @@ int Main(int argc, char** argv) {
   } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? 0 : 2;
   }
-  if (quick) MakeSmall(&options);
+  if (quick) MakeSmall(app, &options);
   CatchSignals();
   try {
     std::filesystem::create_directories(options.out);
@@ -72,7 +73,8 @@ int Main(int argc, char** argv) {
     options.program = std::filesystem::read_symlink("/proc/self/exe").parent_path() / "thermocline_demo";
     return RunTable(options);
   } catch (const Interrupted& e) {
-    std::fprintf(stderr, "demo_table: interrupted; the machine is as it was before\n");
+    const bool restored = !std::filesystem::exists(options.out + "/undo");
+    std::fprintf(stderr, "demo_table: interrupted; %s\n", restored ? "the machine is as it was before" : "see above");
     return 128 + e.signal;
   } catch (const std::exception& e) {
     std::fprintf(stderr, "demo_table: %s\n", e.what());

@@ -192,11 +192,11 @@ void TableRun::Finish(Running* row) {
 }
 
 void TableRun::RunSwap(const RowSpec& spec) {
+  std::unique_ptr<SwapFile> swap;  // before the row: the process must end before the area can go
   Running row;
   row.result.spec = spec;
   row.result.budget_bytes = result_.peak_bytes * spec.percent / 100;
   std::string why_not;
-  std::unique_ptr<SwapFile> swap;
   row.cgroup = MemoryCgroup::Create(spec.name, journal_, &why_not);
   if (row.cgroup != nullptr) {
     Say(spec.name, "making a swap file in " + SlowFolder());
@@ -227,11 +227,15 @@ void TableRun::RunSwap(const RowSpec& spec) {
 }
 
 void TableRun::Skip(Running* row, const std::string& reason, bool failed) {
-  row->result.skipped = reason;
+  row->result.skipped = reason.substr(0, reason.find_last_not_of('\n') + 1);
+  const int whole = options_.warmup + options_.turns * (options_.uncounted + options_.counted);
+  if (row->result.spec.kind != RowSpec::Kind::kSwap) {
+    steps_planned_ -= std::max(0, whole - static_cast<int>(row->result.losses.size()));
+  }
   row->result.failed = failed;
   row->process.reset();
   row->cgroup.reset();
-  Say(row->result.spec.name, (failed ? "FAILED: " : "skipped: ") + reason);
+  Say(row->result.spec.name, (failed ? "FAILED: " : "skipped: ") + row->result.skipped);
 }
 
 // All rows alive at once take about this much; with less, each has the machine to itself instead.

@@ -12,7 +12,7 @@ Trainer::Trainer(const NetworkOptions& options, int64_t steps)
   ::torch::manual_seed(1);
   net_ = ResNet(options.width, options.blocks_per_stage);
   optimizer_ = std::make_unique<::torch::optim::SGD>(net_->parameters(),
-                                                     ::torch::optim::SGDOptions(0.05).momentum(0.9));
+                                                     ::torch::optim::SGDOptions(0.01).momentum(0.9));
 }
 
 float Trainer::Step() {

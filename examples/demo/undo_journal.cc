@@ -26,10 +26,12 @@ bool Say(const std::string& what, const char* call, const char* by_hand) {
 }
 
 bool RemoveSwapFile(const std::string& path) {
-  // EINVAL: it never became a swap area; ENOENT: nor a file.
-  if (swapoff(path.c_str()) != 0 && errno != EINVAL && errno != ENOENT && errno != EPERM) {
-    return Say(path, "swapoff", "swapoff");
-  }
+  // EINVAL: it never became a swap area; ENOENT: nor a file; EPERM: nor could it.
+  int result = 0;
+  do {
+    result = swapoff(path.c_str());
+  } while (result != 0 && errno == EINTR);  // a second Ctrl-C
+  if (result != 0 && errno != EINVAL && errno != ENOENT && errno != EPERM) return Say(path, "swapoff", "swapoff");
   if (unlink(path.c_str()) != 0 && errno != ENOENT) return Say(path, "unlink", "rm");
   return true;
 }
