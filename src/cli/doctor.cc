@@ -6,6 +6,8 @@
 #include <memory>
 #include <utility>
 
+#include "CLI/Config.hpp"  // what App.hpp declares and does not define
+#include "CLI/Formatter.hpp"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "nlohmann/json.hpp"

@@ -4,16 +4,20 @@
 
 #include <unistd.h>
 
+#include <cstdlib>
+#include <cstring>
 #include <iostream>
 #include <memory>
 #include <utility>
 
+#include "CLI/Config.hpp"  // what App.hpp declares and does not define
+#include "CLI/Formatter.hpp"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "nlohmann/json.hpp"
 #include "src/base/parse_units.h"
 #include "src/cli/command.h"
 #include "src/cli/text_table.h"
+#include "src/tier/measure_link.h"
 #include "src/tier/tier_spec.h"
 #include "src/topology/discover.h"
 #include "src/topology/measure.h"
@@ -27,6 +31,7 @@ using topology::FigureSourceName;
 using topology::MemoryNode;
 
 constexpr Bytes kGranule = MiB(2);
+constexpr int kScratchGranules = 16;
 
 struct TiersFlags {
   std::string slow = "file:/var/tmp";
@@ -50,6 +55,25 @@ class ProgressLine {
   bool shown_;
 };
 
+// Moves a few granules to the tier and back.
+void MeasureSlowTier(tier::BlockTier& tier, SlowTierFigures* figures) {
+  const ProgressLine progress(absl::StrCat("measuring ", figures->describe, ", about a second ..."));
+  const auto bytes = static_cast<size_t>((kGranule * kScratchGranules).count());
+  const std::unique_ptr<char, void (*)(void*)> scratch(static_cast<char*>(aligned_alloc(4096, bytes)), free);
+  if (scratch == nullptr) {
+    figures->status = absl::ResourceExhaustedError(absl::StrCat("no room for ", bytes, " bytes to measure with"));
+    return;
+  }
+  memset(scratch.get(), 0x5A, bytes);
+  const auto speed = tier::MeasureLink(tier, absl::MakeSpan(scratch.get(), bytes));
+  figures->status = speed.status();
+  if (!speed.ok()) return;
+  figures->in = speed->in;
+  figures->out = speed->out;
+  figures->mixed = speed->mixed;
+  figures->latency_seconds = speed->latency_seconds;
+}
+
 SlowTierFigures AskSlowTier(const std::string& spec, const tier::TierRequest& request, bool measure) {
   SlowTierFigures figures;
   figures.spec = spec;
@@ -63,6 +87,7 @@ SlowTierFigures AskSlowTier(const std::string& spec, const tier::TierRequest& re
     figures.out = request.out;
     figures.latency_seconds = request.latency_seconds;
   }
+  if (measure) MeasureSlowTier(**tier, &figures);
   return figures;
 }
 

@@ -33,6 +33,16 @@ MemoryNode OneNode(const std::string& proc_root) {
   return node;
 }
 
+// Memory that was plugged into a virtual machine may be missing from its node's account. With one node it has all.
+void CorrectOnlyNode(const std::string& proc_root, Topology* topology) {
+  if (topology->nodes.size() != 1) return;
+  MemoryNode& node = topology->nodes.front();
+  if (const Bytes total = MemTotal(proc_root); total > node.bytes) {
+    node.bytes = total;
+    node.bytes_source = FigureSource::kSysfs;
+  }
+}
+
 template <typename T>
 void FillIn(const Figure<T>& from, Figure<T>* to) {
   if (!to->known()) *to = from;
@@ -101,6 +111,9 @@ absl::StatusOr<Topology> DiscoverTopology(const DiscoverOptions& options) {
   if (topology.nodes.empty()) {
     topology.nodes.push_back(OneNode(options.proc_root));
     topology.remarks.push_back("Nothing tells memory nodes apart here, so all of memory is taken for node 0.");
+  }
+  if (options.hwloc.kind == HwlocInput::Kind::kThisMachine || options.hwloc.kind == HwlocInput::Kind::kNone) {
+    CorrectOnlyNode(options.proc_root, &topology);
   }
   if (options.measurer != nullptr) MeasureAll(options.measurer, &topology);
   MarkSlowNodes(&topology);

@@ -91,6 +91,13 @@ TEST(DiscoverTest, TakesTheMachineForOneNodeWhereNothingTellsNodesApart) {
   EXPECT_THAT(topology->remarks[0], HasSubstr("no_such_tree"));
 }
 
+TEST(DiscoverTest, TheOnlyNodeHasAllOfMemoryWhateverItsOwnAccountSays) {
+  const auto topology = DiscoverTopology(From(NoHwloc(), "cpu_only"));
+  ASSERT_TRUE(topology.ok()) << topology.status();
+  ASSERT_EQ(topology->nodes.size(), 1);
+  EXPECT_EQ(topology->nodes[0].bytes, MiB(16));  // 2 MiB by its own account
+}
+
 TEST(DiscoverTest, ABrokenSysfsIsARemarkNotAnError) {
   const auto topology = DiscoverTopology(From(Synthetic("numa:1 pu:2"), "nonsense"));
   ASSERT_TRUE(topology.ok()) << topology.status();
