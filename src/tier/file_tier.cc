@@ -78,14 +78,18 @@ absl::Status FileTier::OpenEngine() {
                                                  "(/proc/sys/kernel/io_uring_disabled, the seccomp filter)"));
     }
   }
+  const std::string where = absl::StrCat("file tier on ", options_.directory, ": ");
   if (options_.backend == FileBackend::kUring && !file_->direct()) {
-    return absl::UnavailableError(absl::StrCat("file tier on ", options_.directory,
-                                               ": O_DIRECT is refused there, which engine=io_uring needs; take "
-                                               "engine=auto or another directory"));
+    std::string why;
+    for (const ProbeRecord& probe : probes_) {
+      if (probe.answer != "ok" && !probe.fallback.empty()) absl::StrAppend(&why, "; ", probe.what, ": ", probe.answer);
+    }
+    return absl::UnavailableError(absl::StrCat(
+        where, "O_DIRECT is refused there, which engine=io_uring needs; take engine=auto or another directory", why));
   }
   const int threads = std::min(kThreads, options_.queue_depth);
   absl::StatusOr<std::unique_ptr<IoEngine>> engine = MakeThreadEngine(files_, file_->fd(), threads, !file_->direct());
-  if (!engine.ok()) return engine.status();
+  if (!engine.ok()) return absl::Status(engine.status().code(), absl::StrCat(where, engine.status().message()));
   engine_ = *std::move(engine);
   return absl::OkStatus();
 }

@@ -7,7 +7,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,6 +24,7 @@
 #include "absl/status/statusor.h"
 #include "src/base/clock.h"
 #include "src/tier/block_tier.h"
+#include "tests/tier/frames.h"
 
 namespace thermocline::tier {
 
@@ -32,42 +32,6 @@ struct BlockTierKind {
   std::string name;
   // A tier with exactly this capacity.
   std::function<absl::StatusOr<std::unique_ptr<BlockTier>>(Bytes granule, Bytes capacity)> make;
-};
-
-// Memory for a number of granules, aligned as frames are.
-class Frames {
- public:
-  Frames(int count, Bytes granule) : granule_(granule.count()), bytes_(count * granule_) {
-    memory_ = static_cast<char*>(
-        mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0));
-  }
-  ~Frames() { munmap(memory_, bytes_); }
-  Frames(const Frames&) = delete;
-  Frames& operator=(const Frames&) = delete;
-
-  char* operator[](int index) const { return memory_ + index * granule_; }
-  // Bytes that differ between any two seeds, and within a granule.
-  void Fill(int index, uint64_t seed) const {
-    uint64_t state = seed * 0x9e3779b97f4a7c15u + 1;
-    for (int64_t i = 0; i < granule_ / 8; ++i) {
-      state ^= state << 13, state ^= state >> 7, state ^= state << 17;
-      std::memcpy((*this)[index] + i * 8, &state, 8);
-    }
-  }
-  bool Holds(int index, uint64_t seed) const {
-    uint64_t state = seed * 0x9e3779b97f4a7c15u + 1;
-    for (int64_t i = 0; i < granule_ / 8; ++i) {
-      state ^= state << 13, state ^= state >> 7, state ^= state << 17;
-      if (std::memcmp((*this)[index] + i * 8, &state, 8) != 0) return false;
-    }
-    return true;
-  }
-  void Clear(int index) const { std::memset((*this)[index], 0, granule_); }
-
- private:
-  const int64_t granule_;
-  const int64_t bytes_;
-  char* memory_;
 };
 
 class BlockTierConformance : public ::testing::TestWithParam<BlockTierKind> {

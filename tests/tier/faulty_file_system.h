@@ -91,33 +91,12 @@ class FaultyFileSystem : public FileSystem {
   }
 };
 
-// Fails the n-th call, counted from 0 over all threads, and remembers which it was.
-class FailNthCall : public FaultyFileSystem {
- public:
-  FailNthCall(int n, int error) : n_(n), error_(error) {}
-  int calls() const { return calls_; }
-  // Empty when fewer calls were made.
-  const char* failed_call() const { return failed_call_; }
-
- protected:
-  int64_t Fault(const char* call) override {
-    if (calls_.fetch_add(1) != n_) return 0;
-    failed_call_ = call;
-    return -error_;
-  }
-
- private:
-  const int n_;
-  const int error_;
-  std::atomic<int> calls_{0};
-  std::atomic<const char*> failed_call_{""};
-};
-
-// Fails every call of one name, from the n-th of them on.
+// Fails the calls of one name, from the one counted `from` up to that before `to`.
 class FailCall : public FaultyFileSystem {
  public:
   FailCall(std::string name, int error, int from = 0, int to = 1 << 30)
       : name_(std::move(name)), error_(error), from_(from), to_(to) {}
+  bool reached() const { return calls_ > from_; }
 
  protected:
   int64_t Fault(const char* call) override {
