@@ -100,9 +100,9 @@ int64_t TrimToBudget(int64_t frames, GranuleTimeline* timeline) {
   return taken;
 }
 
-std::vector<double> StartTimes(const profile::Profile& profile) {
+std::vector<double> StartTimes(const std::vector<double>& layer_seconds) {
   std::vector<double> starts = {0};
-  for (const profile::Layer& layer : profile.layers) starts.push_back(starts.back() + layer.seconds);
+  for (const double seconds : layer_seconds) starts.push_back(starts.back() + seconds);
   return starts;
 }
 

@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "src/plan/granule_timeline.h"
-#include "src/profile/profile.h"
 
 namespace thermocline::plan {
 
@@ -47,7 +46,7 @@ std::vector<int32_t> NeededFrames(const GranuleTimeline& timeline);
 int64_t TrimToBudget(int64_t frames, GranuleTimeline* timeline);
 
 // When each layer starts, in seconds from the step's start; one more entry for the step's end.
-std::vector<double> StartTimes(const profile::Profile& profile);
+std::vector<double> StartTimes(const std::vector<double>& layer_seconds);
 
 }  // namespace thermocline::plan
 

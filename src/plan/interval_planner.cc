@@ -24,12 +24,6 @@ GranuleTimeline Migratable(const GranuleTimeline& timeline, int64_t region_begin
   return result;
 }
 
-std::vector<double> LayerSeconds(const profile::Profile& profile) {
-  std::vector<double> seconds;
-  for (const profile::Layer& layer : profile.layers) seconds.push_back(layer.seconds);
-  return seconds;
-}
-
 // Granules that each interval uses, and of those the ones that have to be fetched for it: they hold content, and the
 // interval before doesn't use them.
 struct IntervalSums {

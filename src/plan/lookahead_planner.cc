@@ -16,6 +16,8 @@
 namespace thermocline::plan {
 namespace {
 
+constexpr int kTimeRounds = 3;  // of replaying and planning again with the waits that the replay saw
+constexpr double kNegligible = 1e-4;
 constexpr int kRounds = 8;  // of choosing and scheduling until both agree
 
 // What is varied between the plans that are tried.
@@ -29,8 +31,10 @@ constexpr Variant kVariants[] = {{0.1, 2, 1.1}, {0.1, 6, 1.3}, {0.0, 2, 1.0}, {0
 // One attempt at a plan for a given layout.
 class Attempt {
  public:
-  Attempt(const PlannerInput& input, const GranuleTimeline& timeline, std::vector<int32_t> caps, Variant variant)
-      : timeline_(timeline), caps_(std::move(caps)), starts_(StartTimes(*input.profile)), gaps_(MakeGaps(timeline)),
+  // `seconds`: how long each layer is taken to last.
+  Attempt(const PlannerInput& input, const GranuleTimeline& timeline, const std::vector<double>& seconds,
+          std::vector<int32_t> caps, Variant variant)
+      : timeline_(timeline), caps_(std::move(caps)), starts_(StartTimes(seconds)), gaps_(MakeGaps(timeline)),
         variant_(variant) {
     const TierSpec& tier = input.machine.slow.front();
     link_.in_seconds = SecondsFor(input.granule_bytes, tier.in);
@@ -56,6 +60,7 @@ class Attempt {
     residency.TakeBack();
     ApplyLink();
     residency.Recount();
+    residency.ForceFit();
     StartFetchesEarlier(&residency);
     return gaps_;
   }
@@ -143,6 +148,14 @@ std::vector<int32_t> Caps(const GranuleTimeline& timeline, int64_t frames, int s
   return caps;
 }
 
+// The layers' times with the waits that a replay saw: a wait before a layer gives the link that much more time.
+std::vector<double> WithWaits(const profile::Profile& profile, const ReplayResult& replay) {
+  std::vector<double> seconds = LayerSeconds(profile);
+  const size_t layers = seconds.size();
+  for (size_t l = 0; l < layers; ++l) seconds[(l + layers - 1) % layers] += replay.exposed_per_layer[l];
+  return seconds;
+}
+
 bool Better(const MigrationPlan& a, const MigrationPlan& b) {
   const double tolerance = 1e-4 * b.predicted_seconds;
   if (a.predicted_seconds < b.predicted_seconds - tolerance) return true;
@@ -163,11 +176,17 @@ absl::StatusOr<MigrationPlan> LookaheadPlanner::Plan(const PlannerInput& input) 
   const std::vector<int32_t> caps = Caps(timeline, frames, all_fits ? 0 : options_.slack_frames);
   absl::StatusOr<MigrationPlan> best = absl::InternalError("plan: no variant was tried");
   for (const Variant& variant : kVariants) {
-    MigrationPlan plan = StartPlan(name(), input, layout);
-    Attempt attempt(input, timeline, caps, variant);
-    EmitActions(timeline, attempt.Solve(), &plan);
-    if (absl::Status status = Predict(input, &plan); !status.ok()) return status;
-    if (!best.ok() || Better(plan, *best)) best = std::move(plan);
+    std::vector<double> seconds = LayerSeconds(*input.profile);
+    for (int round = 0; round < kTimeRounds; ++round) {
+      MigrationPlan plan = StartPlan(name(), input, layout);
+      Attempt attempt(input, timeline, seconds, caps, variant);
+      EmitActions(timeline, attempt.Solve(), &plan);
+      const absl::StatusOr<ReplayResult> replay = PredictWith(*input.profile, input.machine, &plan);
+      if (!replay.ok()) return replay.status();
+      if (!best.ok() || Better(plan, *best)) best = std::move(plan);
+      if (replay->exposed_seconds <= kNegligible * replay->seconds) break;
+      seconds = WithWaits(*input.profile, *replay);
+    }
     if (best->predicted_exposed_seconds == 0 && best->predicted_in == Bytes(0)) break;
   }
   return best;

@@ -104,7 +104,7 @@ class Emitter {
   void SortWrappedFetches() {
     for (int32_t l = 0; l < timeline_.layers; ++l) {
       std::vector<Fetch>& fetches = plan_->layers[l].fetch;
-      std::stable_partition(fetches.begin(), fetches.end(), [l](const Fetch& f) { return f.deadline.value() > l; });
+      std::stable_partition(fetches.begin(), fetches.end(), [l](const Fetch& f) { return f.deadline.value() >= l; });
     }
   }
 

@@ -4,7 +4,6 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
-#include "src/plan/replay.h"
 
 namespace thermocline::plan {
 namespace {
@@ -97,14 +96,26 @@ std::vector<int64_t> OffsetsOf(const MigrationPlan& plan, const profile::Profile
   return result;
 }
 
-absl::Status Predict(const PlannerInput& input, MigrationPlan* plan) {
-  absl::StatusOr<ReplayResult> replay = Replay(*input.profile, input.machine, *plan);
-  if (!replay.ok()) return replay.status();
+std::vector<double> LayerSeconds(const profile::Profile& profile) {
+  std::vector<double> seconds;
+  seconds.reserve(profile.layers.size());
+  for (const profile::Layer& layer : profile.layers) seconds.push_back(layer.seconds);
+  return seconds;
+}
+
+absl::StatusOr<ReplayResult> PredictWith(const profile::Profile& profile, const Machine& machine,
+                                         MigrationPlan* plan) {
+  absl::StatusOr<ReplayResult> replay = Replay(profile, machine, *plan);
+  if (!replay.ok()) return replay;
   plan->predicted_seconds = replay->seconds;
   plan->predicted_exposed_seconds = replay->exposed_seconds;
   plan->predicted_in = replay->in;
   plan->predicted_out = replay->out;
-  return absl::OkStatus();
+  return replay;
+}
+
+absl::Status Predict(const PlannerInput& input, MigrationPlan* plan) {
+  return PredictWith(*input.profile, input.machine, plan).status();
 }
 
 }  // namespace thermocline::plan

@@ -7,10 +7,12 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "src/plan/layout.h"
 #include "src/plan/migration_plan.h"
 #include "src/plan/planner.h"
+#include "src/plan/replay.h"
 
 namespace thermocline::plan {
 
@@ -27,7 +29,10 @@ MigrationPlan StartPlan(absl::string_view planner, const PlannerInput& input, co
 // The offsets of a plan's placements in the order of the profile's tensors; -1 for one that the plan doesn't place.
 std::vector<int64_t> OffsetsOf(const MigrationPlan& plan, const profile::Profile& profile);
 
+std::vector<double> LayerSeconds(const profile::Profile& profile);
+
 // Replays the plan and notes what it predicts.
+absl::StatusOr<ReplayResult> PredictWith(const profile::Profile& profile, const Machine& machine, MigrationPlan* plan);
 absl::Status Predict(const PlannerInput& input, MigrationPlan* plan);
 
 }  // namespace thermocline::plan

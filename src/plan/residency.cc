@@ -115,6 +115,63 @@ int64_t Residency::EvictUntilFits() {
   return evicted;
 }
 
+void Residency::ForceFit() {
+  const int32_t layers = static_cast<int32_t>(caps_.size());
+  if (Excess() <= 0) return;
+  const int64_t start = StartLayer();
+  for (int64_t position = start; position < start + layers; ++position) {
+    const int64_t layer = position % layers;
+    if (held_[layer] > caps_[layer]) ForceFitLayer(layer);
+  }
+}
+
+// Lets the gap's frame be free at `position`, which lies inside the gap.
+void Residency::Widen(int64_t position, Gap* gap) {
+  if (gap->evicted) Add(*gap, +1);
+  const int32_t at = static_cast<int32_t>(position);
+  const bool empty = gap->free_to < gap->free_from;
+  gap->free_from = empty ? at : std::min(gap->free_from, at);
+  gap->free_to = empty ? at : std::max(gap->free_to, at);
+  if (gap->evicted) {
+    Add(*gap, -1);
+  } else {
+    Evict(gap);
+  }
+}
+
+bool Residency::ForceFitLayer(int64_t layer) {
+  const int32_t layers = static_cast<int32_t>(caps_.size());
+  struct Choice {
+    int rank;          // dead; put off a fetch that isn't due next; evict anew; put off one that is
+    int64_t distance;  // to the gap's end: the farthest first
+    int64_t position;
+    int32_t gap;
+    bool operator<(const Choice& other) const {
+      return std::tie(rank, other.distance, gap) < std::tie(other.rank, distance, other.gap);
+    }
+  };
+  std::vector<Choice> choices;
+  for (size_t i = 0; i < gaps_->size(); ++i) {
+    const Gap& gap = (*gaps_)[i];
+    for (int64_t position = layer - layers; position <= layer + 2 * layers; position += layers) {
+      if (position <= gap.begin || position >= gap.end) continue;
+      if (gap.evicted && position >= gap.free_from && position <= gap.free_to) continue;
+      const int64_t distance = gap.end - position;
+      const int rank = gap.kind == GapKind::kDead ? 0 : gap.evicted ? (distance > 1 ? 1 : 3) : 2;
+      choices.push_back({rank, distance, position, static_cast<int32_t>(i)});
+    }
+  }
+  std::sort(choices.begin(), choices.end());
+  for (const Choice& choice : choices) {
+    if (held_[layer] <= caps_[layer]) return true;
+    Gap& gap = (*gaps_)[choice.gap];
+    // A life that ended early may have taken its dead gap along.
+    if (gap.evicted && choice.position >= gap.free_from && choice.position <= gap.free_to) continue;
+    Widen(choice.position, &gap);
+  }
+  return held_[layer] <= caps_[layer];
+}
+
 bool Residency::Fits(const Gap& gap) const {
   const int32_t layers = static_cast<int32_t>(caps_.size());
   for (int32_t p = gap.free_from; p <= gap.free_to; ++p) {

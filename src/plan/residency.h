@@ -25,6 +25,9 @@ class Residency {
 
   // Evicts gaps until every layer fits, or nothing more can give way. Returns the number newly evicted.
   int64_t EvictUntilFits();
+  // Makes every layer fit though the link is too slow to hide it: fetches are put off, then further gaps give way, with
+  // the waits that this costs. Always succeeds when no layer needs more than its cap by itself.
+  void ForceFit();
   // Takes back evictions that no layer needs.
   void TakeBack();
   // Recounts after the caller has changed `evicted` or the free stretches of gaps.
@@ -37,6 +40,8 @@ class Residency {
  private:
   void Add(const Gap& gap, int32_t change);
   void Evict(Gap* gap);
+  bool ForceFitLayer(int64_t layer);
+  void Widen(int64_t position, Gap* gap);
   bool Fits(const Gap& gap) const;
   bool FollowsEvictedLife(int32_t i) const;
   int64_t StartLayer() const;
