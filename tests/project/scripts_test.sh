@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# The scripts' manners: help, wrong usage, and what scripts/deps does as whom. Installs nothing: apt-get, dpkg-query,
+# sudo, id and cmake are fakes that write down how they were called.
+#   scripts_test.sh SOURCE_DIR
+set -euo pipefail
+source_dir=$1
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failures=0
+expect() {
+  local what=$1
+  shift
+  if "$@"; then echo "ok: $what"; else
+    echo "FAILED: $what ($*)" >&2
+    [ ! -s "$work/output" ] || sed 's/^/    /' "$work/output" >&2
+    failures=$((failures + 1))
+  fi
+}
+# Runs a command from another folder; its status is in $status, what it said in $work/output.
+try() {
+  status=0
+  (cd "$work" && "$@") >"$work/output" 2>&1 </dev/null || status=$?
+}
+said() { grep -q -e "$1" "$work/output"; }
+called() { grep -q -e "$1" "$work/calls"; }
+uncalled() { ! called "$1"; }
+
+for script in "$source_dir"/scripts/*; do
+  if [ ! -f "$script" ] || [ ! -x "$script" ]; then continue; fi
+  name=scripts/${script##*/}
+  try "$script" --help
+  expect "$name --help says how to use it" [ "$status" = 0 ]
+  expect "$name --help names the script" said "$name"
+  try "$script" --no-such-flag
+  expect "$name refuses a flag that it does not know, as wrong usage" [ "$status" = 2 ]
+  expect "$name says which flag that was" said "--no-such-flag"
+done
+
+# A machine with nothing on it but a shell and the fakes; $1 is the user's number, the rest are fakes to add.
+machine() {
+  rm -rf "${work:?}/bin"
+  mkdir "$work/bin"
+  : >"$work/calls"
+  local tool
+  for tool in bash dirname awk env grep sort head printf cat; do ln -s "$(command -v "$tool")" "$work/bin/$tool"; done
+  fake dpkg-query 'exit 1'
+  fake id "echo $1"
+  fake apt-get ':'
+  fake cmake "echo cmake version ${cmake_version:-3.25.1}"
+}
+fake() {
+  printf '#!%s\necho "%s $*" >>%q\n%s\n' "$(command -v bash)" "$1" "$work/calls" "$2" >"$work/bin/$1"
+  chmod +x "$work/bin/$1"
+}
+deps() { try env PATH="$work/bin" "$source_dir/scripts/deps" "$@"; }
+
+machine 1000
+deps build
+expect "without root and sudo, deps fails" [ "$status" = 1 ]
+expect "... and prints the command to run" said 'apt-get install -y .*g++ .*libabsl-dev'
+expect "... and runs no apt-get" uncalled '^apt-get'
+
+machine 1000
+# shellcheck disable=SC2016  # the fake expands it
+fake sudo 'exec "$@"'
+deps build
+expect "as a user with sudo, deps installs" [ "$status" = 0 ]
+expect "... through sudo" called '^sudo .*apt-get.*install -y .*libhwloc-dev'
+
+machine 0
+deps build
+expect "as root, deps installs" [ "$status" = 0 ]
+expect "... after reading the package lists" called '^apt-get .*update'
+expect "... without asking anything" called '^apt-get .*install -y .*liburing-dev'
+
+machine 0
+fake dpkg-query 'printf installed'
+deps build demo lint vm
+expect "with all there, deps succeeds" [ "$status" = 0 ]
+expect "... and says nothing" [ ! -s "$work/output" ]
+expect "... and needs no network" uncalled '^apt-get'
+
+machine 0
+fake apt-get 'exit 100'
+deps build
+expect "when apt-get fails, so does deps" [ "$status" = 1 ]
+
+cmake_version=3.24.4 machine 0
+deps build
+expect "an older cmake on PATH is refused" [ "$status" = 1 ]
+expect "... by name" said '3.24.4'
+
+deps gpu
+expect "a set that there isn't is wrong usage" [ "$status" = 2 ]
+deps build --print-dir
+expect "--print-dir without torch is wrong usage" [ "$status" = 2 ]
+try "$source_dir/scripts/test" --preset
+expect "an option without its value is wrong usage" [ "$status" = 2 ]
+try "$source_dir/scripts/test" --preset releese
+expect "a preset that there isn't is wrong usage" [ "$status" = 2 ]
+
+[ "$failures" = 0 ] || exit 1
