@@ -132,6 +132,7 @@ void* Allocator::AllocateSmall(Bytes bytes) {
       span_extents_.Free(span, SlabAllocator::kSpanBytes);
       return nullptr;
     }
+    span_end_ = std::max(span_end_, span + SlabAllocator::kSpanBytes);
     const uint32_t number = slabs_.AddSpan(size_class, span);
     for (int64_t page = 0; page < SlabAllocator::kSpanBytes; page += kPage.count()) {
       PageEntry(span + page) = kSpanBit | number;
@@ -210,6 +211,11 @@ std::vector<Allocation> Allocator::LiveLarge() const {
   }
   std::sort(live.begin(), live.end(), [](auto& a, auto& b) { return a.address < b.address; });
   return live;
+}
+
+Bytes Allocator::SpanBytes() const {
+  os::LockGuard guard(lock_);
+  return Bytes(span_end_ == 0 ? 0 : span_end_ - planned_end_);
 }
 
 AllocatorStats Allocator::Stats() const {

@@ -68,6 +68,8 @@ class Allocator {
   int64_t planned_end() const { return planned_end_; }
   int64_t OffsetOf(const void* pointer) const { return static_cast<const char*>(pointer) - residency_.base(); }
   AllocatorStats Stats() const;
+  // Address space that slabs occupy, from its area's beginning.
+  Bytes SpanBytes() const;
 
   void PrepareFork() { lock_.Lock(); }
   void AfterFork(bool child) { child ? lock_.ResetAfterFork() : lock_.Unlock(); }
@@ -98,6 +100,7 @@ class Allocator {
   std::vector<uint64_t> planned_pages_;  // a bit for each page of the planned area that something lives in
   uint64_t next_serial_ = 1;
   Bytes live_, peak_live_;
+  int64_t span_end_ = 0;  // one past the last span so far
 };
 
 }  // namespace thermocline::arena

@@ -6,6 +6,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
+
 namespace thermocline::migrate {
 
 using arena::Residency;
@@ -67,10 +69,15 @@ void Mover::AbandonAfterFork() {
   if (thread_.joinable()) thread_.detach();
 }
 
-void Mover::SetPlan(std::shared_ptr<const plan::MigrationPlan> plan) {
-  Residency::Lock lock(residency_);
-  next_plan_ = std::move(plan);
-  plan_changed_ = true;
+void Mover::SetPlan(std::shared_ptr<const plan::MigrationPlan> plan, int64_t position) {
+  {
+    Residency::Lock lock(residency_);
+    next_plan_ = std::move(plan);
+    plan_changed_ = true;
+    plan_position_ = position;
+    position_.store(position, std::memory_order_release);
+  }
+  tier_.Wake();
 }
 
 void Mover::EnterLayer(int64_t position) {
@@ -111,20 +118,33 @@ void Mover::FinishAllLocked() {
 // The plan.
 
 void Mover::TakeNewLayersLocked() {
-  if (plan_changed_) {
-    plan_changed_ = false;
-    plan_ = std::exchange(next_plan_, nullptr);
-    policy_ = plan_ == nullptr ? MakeLruPolicy() : MakePlanPolicy(*plan_);
-    arrivals_.clear();
-    write_backs_.clear();
-    taken_ = position_.load(std::memory_order_acquire) - 1;
-  }
+  if (plan_changed_) AdoptPlanLocked();
   const int64_t position = position_.load(std::memory_order_acquire);
   if (plan_ == nullptr || plan_->layers.empty()) {
     taken_ = position;
     return;
   }
   while (taken_ < position) TakeActionsLocked(++taken_);
+}
+
+void Mover::AdoptPlanLocked() {
+  plan_changed_ = false;
+  plan_ = std::exchange(next_plan_, nullptr);
+  policy_ = plan_ == nullptr ? MakeLruPolicy() : MakePlanPolicy(*plan_);
+  arrivals_.clear();
+  write_backs_.clear();
+  taken_ = plan_position_ - 1;
+  residency_.ReclaimDeadLocked(residency_.frames().limit());
+  if (plan_ == nullptr || plan_->layers.empty() || plan_position_ % std::ssize(plan_->layers) != 0) return;
+  const absl::flat_hash_set<GranuleId> wanted(plan_->resident_at_start.begin(), plan_->resident_at_start.end());
+  // What lies behind the layout is none of the plan's business: small objects.
+  const GranuleId end(static_cast<uint32_t>(plan_->layout_end / plan_->granule_bytes.count()));
+  std::vector<GranuleId> leaving;
+  for (GranuleId id = residency_.OldestLocked(); id != Residency::kNone; id = residency_.NewerLocked(id)) {
+    if (id < end && !wanted.contains(id)) leaving.push_back(id);
+  }
+  for (GranuleId id : leaving) Push(residency_.BeginEvictLocked(id), false);
+  for (GranuleId id : plan_->resident_at_start) arrivals_.push_back({plan_position_, id, false, false});
 }
 
 void Mover::TakeActionsLocked(int64_t position) {

@@ -63,8 +63,10 @@ class Mover final : public arena::DemandSink {
   // What the thread does in one turn: waits up to timeout_nanos for something to do, and does it.
   void RunOnce(int64_t timeout_nanos);
 
-  // The plan to execute from the next EnterLayer on; nullptr: by demand only.
-  void SetPlan(std::shared_ptr<const plan::MigrationPlan> plan);
+  // The plan to execute from `position` on, which is entered at once; nullptr: by demand only. At the start of a step
+  // (position is a multiple of the plan's layers) what the plan does not want in fast memory then leaves it, and what it
+  // wants comes.
+  void SetPlan(std::shared_ptr<const plan::MigrationPlan> plan, int64_t position);
   // The layer at `position` of the endless sequence of layers begins: the plan's layer is position modulo its layers.
   void EnterLayer(int64_t position);
 
@@ -94,6 +96,7 @@ class Mover final : public arena::DemandSink {
   void TurnLocked();
   void FinishAllLocked();
   void TakeNewLayersLocked();
+  void AdoptPlanLocked();
   void TakeActionsLocked(int64_t position);
   void ServeDemandsLocked();
   void FetchByDemandLocked(GranuleId id);
@@ -116,6 +119,7 @@ class Mover final : public arena::DemandSink {
   // Shared with the callers; guarded by the residency lock, but for the atomics.
   std::shared_ptr<const plan::MigrationPlan> next_plan_;
   bool plan_changed_ = false;
+  int64_t plan_position_ = 0;
   std::atomic<int64_t> position_{-1};
   std::atomic<bool> stop_{false};
   std::atomic<bool> pause_{false};

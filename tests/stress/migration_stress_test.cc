@@ -147,7 +147,7 @@ TEST_F(MigrationStress, NoByteIsLostWhateverThePlanSays) {
   int64_t position = 0;
   bool over_budget = false;
   while (std::chrono::steady_clock::now() < end) {
-    if (random() % 64 == 0) mover_->SetPlan(random() % 4 == 0 ? nullptr : RandomPlan(random, 80));
+    if (random() % 64 == 0) mover_->SetPlan(random() % 4 == 0 ? nullptr : RandomPlan(random, 80), position);
     if (random() % 256 == 0) residency_->SetPlanned(random() % 2 == 0);
     mover_->EnterLayer(++position);
     over_budget |= residency_->Stats().frames_in_use > 24;

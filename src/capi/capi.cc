@@ -1,0 +1,300 @@
+// The C API over runtime::Runtime: argument checks, status codes, the thread's last message. No logic of its own.
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "src/base/parse_units.h"
+#include "src/capi/handle.h"
+#include "src/capi/run_log.h"
+#include "src/plan/plan_file.h"
+#include "src/runtime/runtime.h"
+#include "src/runtime/settings.h"
+#include "src/trace/trace_file.h"
+#include "thermocline/thermocline.h"
+
+namespace {
+
+using thermocline::Bytes;
+using thermocline::runtime::RawSettings;
+using thermocline::runtime::Runtime;
+using thermocline::runtime::Settings;
+
+constexpr size_t kMinAlignment = 64;
+
+thread_local std::string t_last_error;
+
+tc_status CodeOf(absl::StatusCode code) {
+  switch (code) {
+    case absl::StatusCode::kOk: return TC_OK;
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kOutOfRange: return TC_INVALID_ARGUMENT;
+    case absl::StatusCode::kFailedPrecondition: return TC_FAILED_PRECONDITION;
+    case absl::StatusCode::kResourceExhausted: return TC_OUT_OF_MEMORY;
+    case absl::StatusCode::kDataLoss:
+    case absl::StatusCode::kUnavailable: return TC_IO_ERROR;
+    case absl::StatusCode::kNotFound: return TC_NOT_FOUND;
+    case absl::StatusCode::kUnimplemented:
+    case absl::StatusCode::kPermissionDenied: return TC_UNAVAILABLE;
+    default: return TC_INTERNAL;
+  }
+}
+
+tc_status Report(const absl::Status& status) {
+  if (status.ok()) return TC_OK;
+  t_last_error = std::string(status.message());
+  return CodeOf(status.code());
+}
+
+tc_status Report(absl::StatusCode code, const char* message) { return Report(absl::Status(code, message)); }
+
+std::string OrEmpty(const char* text) { return text == nullptr ? std::string() : std::string(text); }
+
+absl::StatusOr<tc_runtime*> Make(const RawSettings& raw) {
+  absl::StatusOr<Settings> settings = ReadSettings(raw, thermocline::runtime::ProcessEnvironment());
+  if (!settings.ok()) return settings.status();
+  auto handle = std::make_unique<tc_runtime>();
+  if (settings->pass_through) return handle.release();
+  auto runtime = Runtime::Create(*settings);
+  if (!runtime.ok()) return runtime.status();
+  handle->runtime = *std::move(runtime);
+  return handle.release();
+}
+
+// The handle, or the default runtime for NULL; nullptr (and a message) when that can't be made.
+tc_runtime* Resolve(tc_runtime* handle) { return handle != nullptr ? handle : tc_default(); }
+
+// Runs `act` on the runtime; a pass-through has none and succeeds.
+template <typename Act>
+tc_status With(tc_runtime* handle, Act act) {
+  handle = Resolve(handle);
+  if (handle == nullptr) return TC_INVALID_ARGUMENT;
+  if (handle->runtime == nullptr) return TC_OK;
+  return Report(act(*handle->runtime));
+}
+
+void* Allocate(tc_runtime* handle, size_t bytes, size_t alignment) {
+  handle = Resolve(handle);
+  if (handle == nullptr) return nullptr;
+  if (bytes > static_cast<size_t>(INT64_MAX)) {
+    Report(absl::StatusCode::kResourceExhausted, "more than 2^63 bytes were asked for");
+    return nullptr;
+  }
+  void* pointer = nullptr;
+  if (handle->runtime == nullptr) {
+    if (posix_memalign(&pointer, alignment, bytes == 0 ? 1 : bytes) != 0) pointer = nullptr;
+  } else {
+    pointer = handle->runtime->Allocate(Bytes(static_cast<int64_t>(bytes)), Bytes(static_cast<int64_t>(alignment)));
+  }
+  if (pointer == nullptr) {
+    Report(absl::ResourceExhaustedError(absl::StrCat(
+        "no room for ", bytes, " bytes in the fast and the slow tier; free something, or give the slow tier more space")));
+  }
+  return pointer;
+}
+
+}  // namespace
+
+extern "C" {
+
+tc_status tc_create(const tc_options* options, tc_runtime** runtime) {
+  if (runtime == nullptr) return Report(absl::StatusCode::kInvalidArgument, "tc_create: `runtime` is NULL");
+  *runtime = nullptr;
+  RawSettings raw;
+  if (options != nullptr) {
+    if (options->struct_size != sizeof(tc_options)) {
+      return Report(absl::StatusCode::kInvalidArgument,
+                    "tc_create: options->struct_size is not sizeof(tc_options); set it, or rebuild with this header");
+    }
+    raw = {OrEmpty(options->fast),    OrEmpty(options->slow), OrEmpty(options->planner),
+           OrEmpty(options->plan_in), static_cast<int64_t>(options->granule_bytes), options->verify != 0};
+  }
+  absl::StatusOr<tc_runtime*> made = Make(raw);
+  if (!made.ok()) return Report(made.status());
+  *runtime = *made;
+  return TC_OK;
+}
+
+void tc_destroy(tc_runtime* runtime) {
+  if (runtime != nullptr && !runtime->is_default) delete runtime;
+}
+
+tc_runtime* tc_default(void) {
+  // Never destroyed: threads may use it until the process ends.
+  static std::mutex mutex;
+  static tc_runtime* runtime = nullptr;
+  std::lock_guard<std::mutex> lock(mutex);
+  if (runtime != nullptr) return runtime;
+  absl::StatusOr<tc_runtime*> made = Make({});
+  if (!made.ok()) {
+    Report(made.status());
+    return nullptr;
+  }
+  runtime = *made;
+  runtime->is_default = true;
+  return runtime;
+}
+
+void* tc_alloc(tc_runtime* runtime, size_t bytes) { return Allocate(runtime, bytes, kMinAlignment); }
+
+void* tc_aligned_alloc(tc_runtime* runtime, size_t alignment, size_t bytes) {
+  if (alignment == 0 || (alignment & (alignment - 1)) != 0) {
+    Report(absl::StatusCode::kInvalidArgument, "tc_aligned_alloc: the alignment is not a power of two");
+    return nullptr;
+  }
+  return Allocate(runtime, bytes, alignment < kMinAlignment ? kMinAlignment : alignment);
+}
+
+void* tc_calloc(tc_runtime* runtime, size_t count, size_t bytes) {
+  size_t total = 0;
+  if (__builtin_mul_overflow(count, bytes, &total)) {
+    Report(absl::StatusCode::kResourceExhausted, "tc_calloc: count times bytes overflows");
+    return nullptr;
+  }
+  void* pointer = tc_alloc(runtime, total);
+  // Frames are recycled as they are: zeroes must be written.
+  if (pointer != nullptr) std::memset(pointer, 0, total);
+  return pointer;
+}
+
+void* tc_realloc(tc_runtime* runtime, void* pointer, size_t bytes) {
+  runtime = Resolve(runtime);
+  if (runtime == nullptr) return nullptr;
+  if (runtime->runtime == nullptr) return realloc(pointer, bytes);
+  if (pointer == nullptr) return tc_alloc(runtime, bytes);
+  const size_t usable = tc_usable_size(runtime, pointer);
+  if (usable == 0) {
+    Report(absl::StatusCode::kInvalidArgument, "tc_realloc: the pointer is not this runtime's, or was freed before");
+    return nullptr;
+  }
+  if (bytes <= usable && bytes >= usable / 2) return pointer;
+  void* moved = tc_alloc(runtime, bytes);
+  if (moved == nullptr) return nullptr;
+  std::memcpy(moved, pointer, bytes < usable ? bytes : usable);
+  tc_free(runtime, pointer);
+  return moved;
+}
+
+tc_status tc_free(tc_runtime* runtime, void* pointer) {
+  if (pointer == nullptr) return TC_OK;
+  runtime = Resolve(runtime);
+  if (runtime == nullptr) return TC_INVALID_ARGUMENT;
+  if (runtime->runtime == nullptr) {
+    free(pointer);
+    return TC_OK;
+  }
+  if (runtime->runtime->Free(pointer)) return TC_OK;
+  return Report(absl::InvalidArgumentError(
+      absl::StrCat("tc_free: ", absl::Hex(reinterpret_cast<uintptr_t>(pointer)),
+                   " is no live allocation of this runtime: foreign, or freed before. Nothing was changed")));
+}
+
+size_t tc_usable_size(tc_runtime* runtime, const void* pointer) {
+  runtime = Resolve(runtime);
+  if (runtime == nullptr || runtime->runtime == nullptr || pointer == nullptr) return 0;
+  return static_cast<size_t>(runtime->runtime->UsableBytes(pointer).count());
+}
+
+tc_status tc_start_profile(tc_runtime* runtime) {
+  return With(runtime, [](Runtime& r) { return r.StartProfile(); });
+}
+tc_status tc_add_layer(tc_runtime* runtime) {
+  return With(runtime, [](Runtime& r) { return r.AddLayer(""); });
+}
+tc_status tc_add_named_layer(tc_runtime* runtime, const char* name) {
+  return With(runtime, [name](Runtime& r) { return r.AddLayer(name == nullptr ? "" : name); });
+}
+tc_status tc_end_profile(tc_runtime* runtime) {
+  return With(runtime, [](Runtime& r) { return r.EndProfile(); });
+}
+tc_status tc_begin_step(tc_runtime* runtime) {
+  return With(runtime, [](Runtime& r) { return r.BeginStep(); });
+}
+tc_status tc_end_step(tc_runtime* runtime) {
+  return With(runtime, [](Runtime& r) { return r.EndStep(); });
+}
+
+tc_status tc_pin(tc_runtime* runtime, const void* pointer, size_t bytes) {
+  return With(runtime, [=](Runtime& r) { return r.Pin(pointer, Bytes(static_cast<int64_t>(bytes))); });
+}
+tc_status tc_unpin(tc_runtime* runtime, const void* pointer, size_t bytes) {
+  return With(runtime, [=](Runtime& r) { return r.Unpin(pointer, Bytes(static_cast<int64_t>(bytes))); });
+}
+tc_status tc_prefetch(tc_runtime* runtime, const void* pointer, size_t bytes) {
+  return With(runtime, [=](Runtime& r) { return r.Prefetch(pointer, Bytes(static_cast<int64_t>(bytes))); });
+}
+tc_status tc_touch(tc_runtime* runtime, const void* pointer, size_t bytes, int /*writes*/) {
+  return With(runtime, [=](Runtime& r) { return r.Touch(pointer, Bytes(static_cast<int64_t>(bytes))); });
+}
+
+tc_status tc_set_fast_budget(tc_runtime* runtime, const char* fast) {
+  if (fast == nullptr) return Report(absl::StatusCode::kInvalidArgument, "tc_set_fast_budget: `fast` is NULL");
+  return With(runtime, [fast](Runtime& r) -> absl::Status {
+    absl::StatusOr<Bytes> bytes = thermocline::ParseBytes(fast);
+    return bytes.ok() ? r.SetBudget(*bytes) : bytes.status();
+  });
+}
+
+tc_status tc_save_profile(tc_runtime* runtime, const char* path) {
+  if (path == nullptr) return Report(absl::StatusCode::kInvalidArgument, "tc_save_profile: `path` is NULL");
+  return With(runtime, [path](Runtime& r) -> absl::Status {
+    if (r.current_shape() == nullptr) {
+      return absl::FailedPreconditionError("no step has been profiled yet; call tc_save_profile after one has");
+    }
+    return thermocline::trace::WriteTrace(path, r.current_shape()->profile);
+  });
+}
+
+tc_status tc_save_plan(tc_runtime* runtime, const char* path) {
+  if (path == nullptr) return Report(absl::StatusCode::kInvalidArgument, "tc_save_plan: `path` is NULL");
+  return With(runtime, [path](Runtime& r) -> absl::Status {
+    if (r.current_shape() == nullptr) {
+      return absl::FailedPreconditionError("no plan has been made yet; call tc_save_plan after a profiled step");
+    }
+    return thermocline::plan::SavePlan(*r.current_shape()->plan, path);
+  });
+}
+
+tc_status tc_save_run_log(tc_runtime* runtime, const char* path) {
+  if (path == nullptr) return Report(absl::StatusCode::kInvalidArgument, "tc_save_run_log: `path` is NULL");
+  return With(runtime, [path](Runtime& r) { return thermocline::capi::SaveRunLog(r, path); });
+}
+
+tc_status tc_get_stats(tc_runtime* runtime, tc_stats* stats) {
+  if (stats == nullptr || stats->struct_size != sizeof(tc_stats)) {
+    return Report(absl::StatusCode::kInvalidArgument,
+                  "tc_get_stats: `stats` is NULL, or its struct_size is not sizeof(tc_stats)");
+  }
+  *stats = tc_stats{};
+  stats->struct_size = sizeof(tc_stats);
+  return With(runtime, [stats](Runtime& r) {
+    thermocline::capi::FillStats(r, stats);
+    return absl::OkStatus();
+  });
+}
+
+const char* tc_last_error(void) { return t_last_error.c_str(); }
+
+const char* tc_status_name(tc_status status) {
+  switch (status) {
+    case TC_OK: return "OK";
+    case TC_INVALID_ARGUMENT: return "INVALID_ARGUMENT";
+    case TC_FAILED_PRECONDITION: return "FAILED_PRECONDITION";
+    case TC_OUT_OF_MEMORY: return "OUT_OF_MEMORY";
+    case TC_IO_ERROR: return "IO_ERROR";
+    case TC_NOT_FOUND: return "NOT_FOUND";
+    case TC_UNAVAILABLE: return "UNAVAILABLE";
+    case TC_INTERNAL: return "INTERNAL";
+  }
+  return "UNKNOWN";
+}
+
+const char* tc_version(void) { return THERMOCLINE_VERSION; }
+
+}  // extern "C"

@@ -1,0 +1,74 @@
+#include "src/capi/run_log.h"
+
+#include <errno.h>
+
+#include <algorithm>
+
+#include "src/report/run_log.h"
+
+namespace thermocline::capi {
+
+absl::Status SaveRunLog(runtime::Runtime& runtime, const std::string& path) {
+  const runtime::RunRecord record = runtime.Record();
+  const runtime::RuntimeStats stats = runtime.Stats();
+  const Bytes granule = runtime.settings().granule_bytes;
+  report::RunLog log;
+  log.program = program_invocation_name;
+  log.planner = runtime.settings().planner;
+  log.budget = stats.budget;
+  log.peak_bytes = stats.allocator.peak_live;
+  log.peak_fast_bytes = granule * stats.residency.peak_frames;
+  log.granule_bytes = granule;
+  report::RunTier tier{runtime.DescribeTier(), {}, {}};
+  if (!runtime.machine().slow.empty()) {
+    tier.in = runtime.machine().slow[0].in;
+    tier.out = runtime.machine().slow[0].out;
+  }
+  log.tiers.push_back(tier);
+  for (const runtime::StepRecord& step : record.steps) {
+    log.steps.push_back({step.seconds, step.exposed_seconds, step.bytes_in, step.bytes_out, step.demand_fetches,
+                         step.profiled});
+  }
+  log.recorded.index = record.recorded_step;
+  for (const runtime::LayerRecord& layer : record.layers) {
+    log.recorded.layers.push_back({layer.name, layer.start, layer.end, layer.exposed_seconds, layer.fast_bytes,
+                                   layer.slow_bytes, layer.bytes_in, layer.bytes_out});
+  }
+  for (const migrate::MoveRecord& move : record.moves) {
+    report::Migration migration;
+    migration.granule = move.granule;
+    migration.direction = move.direction;
+    migration.start = (move.started_nanos - record.recorded_began_nanos) * 1e-9;
+    migration.issued = migration.start;
+    migration.end = (move.ended_nanos - record.recorded_began_nanos) * 1e-9;
+    migration.layer = LayerId(static_cast<int32_t>(std::clamp<int64_t>(
+        move.position - record.recorded_position, 0, std::max<int64_t>(0, std::ssize(record.layers) - 1))));
+    migration.bytes = granule;
+    migration.demand = move.demanded;
+    log.recorded.migrations.push_back(migration);
+  }
+  return report::WriteRunLog(path, log);
+}
+
+void FillStats(runtime::Runtime& runtime, tc_stats* stats) {
+  const runtime::RuntimeStats s = runtime.Stats();
+  const Bytes granule = runtime.settings().granule_bytes;
+  stats->fast_budget_bytes = s.budget.count();
+  stats->fast_bytes = (granule * s.residency.frames_in_use).count();
+  stats->peak_fast_bytes = (granule * s.residency.peak_frames).count();
+  stats->slow_bytes = (granule * s.residency.slots).count();
+  stats->live_bytes = s.allocator.live.count();
+  stats->peak_live_bytes = s.allocator.peak_live.count();
+  stats->bytes_in = s.mover.bytes_in.count();
+  stats->bytes_out = s.mover.bytes_out.count();
+  stats->exposed_nanos = s.residency.exposed_nanos;
+  stats->demand_fetches = s.mover.demand_fetches;
+  stats->steps = s.steps;
+  stats->matched_allocations = s.matched;
+  stats->mismatched_allocations = s.mismatched;
+  stats->replans = s.replans;
+  stats->io_errors = s.residency.io_errors;
+  stats->metadata_bytes = s.allocator.metadata.count();
+}
+
+}  // namespace thermocline::capi

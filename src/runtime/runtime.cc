@@ -1,0 +1,275 @@
+#include "src/runtime/runtime.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "src/base/parse_units.h"
+#include "src/os/memory.h"
+#include "src/plan/make_planner.h"
+#include "src/plan/plan_file.h"
+#include "src/runtime/fork_guard.h"
+#include "src/tier/measure_link.h"
+#include "src/tier/verifying_tier.h"
+
+namespace thermocline::runtime {
+namespace {
+
+constexpr int64_t kMostScratchFrames = 16;
+// Address space costs nothing; short of it the planned area and the general one would get in each other's way.
+constexpr int64_t kAddressSpacePerMemory = 16;
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Runtime>> Runtime::Create(const Settings& settings) {
+  auto runtime = std::unique_ptr<Runtime>(new Runtime(settings));
+  if (absl::Status status = runtime->Open(); !status.ok()) return status;
+  return runtime;
+}
+
+absl::Status Runtime::Open() {
+  auto tier = tier::MakeBlockTier(settings_.slow, settings_.granule_bytes);
+  if (!tier.ok()) return tier.status();
+  tier_ = *std::move(tier);
+  if (settings_.verify) tier_ = std::make_unique<tier::VerifyingTier>(std::move(tier_));
+  if (settings_.planner != "lru") {
+    auto planner = plan::MakePlanner(settings_.planner);
+    if (!planner.ok()) return planner.status();
+    planner_ = *std::move(planner);
+  }
+  arena::ResidencyOptions options;
+  options.granule_bytes = settings_.granule_bytes;
+  options.frames = settings_.fast / settings_.granule_bytes;
+  options.most_frames = std::max(options.frames, os::PhysicalMemory() / settings_.granule_bytes);
+  options.address_space =
+      RoundUp(std::max(GiB(64), os::PhysicalMemory() * kAddressSpacePerMemory), settings_.granule_bytes * 4);
+  auto residency = arena::Residency::Create(options, os::RealMemory(), *tier_, clock_);
+  if (!residency.ok()) return residency.status();
+  residency_ = *std::move(residency);
+  auto allocator = arena::Allocator::Create(*residency_);
+  if (!allocator.ok()) return allocator.status();
+  allocator_ = *std::move(allocator);
+  if (absl::Status status = MeasureLink(); !status.ok()) return status;
+  mover_ = std::make_unique<migrate::Mover>(*residency_, *tier_, clock_, migrate::MoverOptions{});
+  recorder_ = std::make_unique<StepRecorder>(*residency_, clock_);
+  if (absl::Status status = LoadPlan(); !status.ok()) return status;
+  mover_->Start();
+  GuardForks(this);
+  return absl::OkStatus();
+}
+
+Runtime::~Runtime() {
+  UnguardForks(this);
+  if (mover_ != nullptr) mover_->Stop();
+}
+
+// Uses frames of the budget as scratch memory, before anything else needs them.
+absl::Status Runtime::MeasureLink() {
+  plan::TierSpec spec;
+  spec.name = tier_->Describe();
+  spec.capacity = tier_->capacity();
+  if (planner_ == nullptr) return absl::OkStatus();
+  if (settings_.link.has_value()) {
+    spec.in = settings_.link->in;
+    spec.out = settings_.link->out;
+    machine_.slow = {spec};
+    return absl::OkStatus();
+  }
+  std::vector<FrameId> frames;
+  const int64_t wanted = std::min(kMostScratchFrames, residency_->frames().limit());
+  for (int64_t i = 0; i < wanted; ++i) frames.push_back(residency_->frames().Take());
+  char* const begin = residency_->frames().Home(frames.front());
+  const Bytes scratch = settings_.granule_bytes * wanted;  // the first frames lie side by side
+  std::memset(begin, 1, scratch.count());
+  const auto speed = tier::MeasureLink(*tier_, absl::MakeSpan(begin, scratch.count()));
+  for (FrameId frame : frames) residency_->frames().Give(frame);
+  if (!speed.ok()) return speed.status();
+  spec.in = speed->in;
+  spec.out = speed->out;
+  spec.latency_seconds = speed->latency_seconds;
+  spec.full_duplex = !speed->half_duplex;
+  if (speed->half_duplex) {
+    spec.in = std::min(spec.in, speed->mixed);
+    spec.out = std::min(spec.out, speed->mixed);
+  }
+  machine_.slow = {spec};
+  return absl::OkStatus();
+}
+
+absl::Status Runtime::LoadPlan() {
+  if (settings_.plan_in.empty()) return absl::OkStatus();
+  absl::StatusOr<plan::MigrationPlan> saved = plan::LoadPlan(settings_.plan_in);
+  if (!saved.ok()) return saved.status();
+  if (saved->budget > settings_.fast || saved->granule_bytes != settings_.granule_bytes ||
+      saved->layout_base != allocator_->planned_begin()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        settings_.plan_in, " was made for a budget of ", FormatBytes(saved->budget), " in granules of ",
+        FormatBytes(saved->granule_bytes), ", this run has ", FormatBytes(settings_.fast), " in granules of ",
+        FormatBytes(settings_.granule_bytes), "; give the same, or no plan"));
+  }
+  // The plan says where everything lies; the profile that it was made from is not needed to execute it.
+  profile::Profile profile;
+  profile.layers.resize(saved->layers.size());
+  shapes_.push_back(std::make_unique<Shape>(std::move(profile), *std::move(saved)));
+  return absl::OkStatus();
+}
+
+const void* Runtime::ThreadMark() {
+  static thread_local char mark;
+  return &mark;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Allocation.
+
+void* Runtime::Allocate(Bytes bytes, Bytes alignment) {
+  const Phase phase = phase_.load(std::memory_order_relaxed);
+  const bool large = arena::Allocator::IsLarge(bytes);
+  if (phase == Phase::kDemand && !in_step_) return allocator_->Allocate(bytes, alignment, false, nullptr);
+  uint64_t serial = 0;
+  Identity identity{layer_.load(std::memory_order_relaxed), -1, arena::Allocator::Rounded(bytes)};
+  void* pointer = nullptr;
+  if (large && OnDrivingThread()) {
+    identity.ordinal = ordinal_++;
+    step_log_.push_back(identity);
+    if (phase == Phase::kPlaced && alignment <= arena::Allocator::kPage) {
+      pointer = AllocateMatched(bytes, &serial, &identity);
+    }
+  }
+  if (pointer == nullptr) pointer = allocator_->Allocate(bytes, alignment, phase == Phase::kProfiling, &serial);
+  if (phase == Phase::kProfiling && pointer != nullptr && serial != 0) {
+    recorder_->OnAllocate(serial, static_cast<char*>(pointer), bytes, identity.rounded, LayerId(identity.layer),
+                          identity.ordinal);
+  }
+  return pointer;
+}
+
+void* Runtime::AllocateMatched(Bytes bytes, uint64_t* serial, Identity* identity) {
+  int64_t offset = shapes_[active_]->OffsetFor(*identity);
+  if (offset == Shape::kUnknown && step_mismatched_ == 0) {
+    TryAnotherShape(*identity);
+    offset = shapes_[active_]->OffsetFor(*identity);
+  }
+  if (offset == Shape::kUnknown) {
+    ++step_mismatched_;
+    mismatched_.fetch_add(1, std::memory_order_relaxed);
+    return nullptr;
+  }
+  ++step_matched_;
+  matched_.fetch_add(1, std::memory_order_relaxed);
+  return offset == Shape::kAnywhere ? nullptr : allocator_->AllocateAt(offset, bytes, serial);
+}
+
+// The step turns out to be of another shape than the last one: go on with the plan of a shape that fits so far.
+void Runtime::TryAnotherShape(const Identity& failed) {
+  for (size_t i = 0; i < shapes_.size(); ++i) {
+    if (i == active_ || shapes_[i]->OffsetFor(failed) == Shape::kUnknown || !Matches(*shapes_[i], step_log_)) continue;
+    Activate(i, failed.layer);
+    return;
+  }
+}
+
+bool Runtime::Free(void* pointer) {
+  arena::Allocation freed;
+  if (!allocator_->Free(pointer, &freed)) return false;
+  if (phase_.load(std::memory_order_relaxed) == Phase::kProfiling && freed.serial != 0) {
+    recorder_->OnFree(freed.serial, freed.address, LayerId(layer_.load(std::memory_order_relaxed)));
+  }
+  return true;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Hints.
+
+absl::Status Runtime::Pin(const void* pointer, Bytes bytes) {
+  if (bytes.count() <= 0 || !Contains(pointer) || !Contains(static_cast<const char*>(pointer) + bytes.count() - 1)) {
+    return absl::InvalidArgumentError("the range to pin is not this runtime's memory");
+  }
+  return residency_->Pin(residency_->RangeOf(pointer, bytes));
+}
+
+absl::Status Runtime::Unpin(const void* pointer, Bytes bytes) {
+  if (bytes.count() <= 0 || !Contains(pointer) || !Contains(static_cast<const char*>(pointer) + bytes.count() - 1)) {
+    return absl::InvalidArgumentError("the range to unpin is not this runtime's memory");
+  }
+  return residency_->Unpin(residency_->RangeOf(pointer, bytes));
+}
+
+absl::Status Runtime::Prefetch(const void* pointer, Bytes bytes) {
+  if (bytes.count() <= 0 || !Contains(pointer) || !Contains(static_cast<const char*>(pointer) + bytes.count() - 1)) {
+    return absl::InvalidArgumentError("the range to prefetch is not this runtime's memory");
+  }
+  const arena::Residency::Range range = residency_->RangeOf(pointer, bytes);
+  for (uint32_t i = range.first.value(); i <= range.last.value(); ++i) {
+    if (!residency_->IsMapped(GranuleId(i))) residency_->Ask(GranuleId(i));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Runtime::Touch(const void* pointer, Bytes bytes) {
+  // Under a plan, recency decides nothing, and what is needed is fetched already.
+  if (plan_running_) return absl::OkStatus();
+  if (absl::Status status = Prefetch(pointer, bytes); !status.ok()) return status;
+  const arena::Residency::Range range = residency_->RangeOf(pointer, bytes);
+  for (uint32_t i = range.first.value(); i <= range.last.value(); ++i) residency_->MarkUsed(GranuleId(i));
+  return absl::OkStatus();
+}
+
+absl::Status Runtime::SetBudget(Bytes budget) {
+  const int64_t frames = budget / settings_.granule_bytes;
+  if (frames < 8 || frames > residency_->frames().most()) {
+    return absl::InvalidArgumentError(absl::StrCat("a budget of ", FormatBytes(budget), " is not possible here; from ",
+                                                   FormatBytes(settings_.granule_bytes * 8), " to ",
+                                                   FormatBytes(settings_.granule_bytes * residency_->frames().most())));
+  }
+  residency_->SetFrameLimit(frames);
+  while (residency_->Stats().frames_in_use > frames) {
+    if (absl::Status status = residency_->first_error(); !status.ok()) return status;
+    tier_->Wake();
+    os::FutexWait(settling_, 0, 1'000'000);
+  }
+  profile_next_ = !shapes_.empty();  // its plans were made for another budget
+  return absl::OkStatus();
+}
+
+RuntimeStats Runtime::Stats() const {
+  RuntimeStats stats;
+  stats.budget = settings_.granule_bytes * residency_->frames().limit();
+  stats.residency = residency_->Stats();
+  stats.allocator = allocator_->Stats();
+  stats.mover = mover_->Stats();
+  stats.steps = steps_;
+  stats.matched = matched_.load();
+  stats.mismatched = mismatched_.load();
+  stats.replans = replans_;
+  stats.profiles = profiles_;
+  return stats;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Fork.
+
+void Runtime::PrepareFork() {
+  mover_->Pause();
+  allocator_->PrepareFork();
+  residency_->PrepareFork();
+}
+
+void Runtime::AfterForkInParent() {
+  residency_->ParentAfterFork();
+  allocator_->AfterFork(false);
+  mover_->Resume();
+}
+
+void Runtime::AfterForkInChild() {
+  residency_->ChildAfterFork();
+  allocator_->AfterFork(true);
+  mover_->AbandonAfterFork();
+  phase_.store(Phase::kDemand);
+  driver_.store(nullptr);
+  in_step_ = plan_running_ = false;
+  in_forked_child_ = true;
+}
+
+}  // namespace thermocline::runtime

@@ -1,0 +1,161 @@
+// Runtime: the whole house behind the C API: allocation by plan, the step's marks, profiling, planning, execution.
+//
+// A step in its life: by demand at first; the profiled step records every layer's touches; end_step plans; from the next
+// step on allocations are matched to their planned places and the mover executes the plan, while add_layer waits only for
+// what the coming layer needs and is not there. Measured layer times replace the profiled ones after two placed steps.
+// Thread safety: Allocate, Free, hints and Stats from any thread. The step's marks from one thread at a time; its
+// allocations are the ones that are matched.
+// Ownership: owns everything under it. Errors: absl::Status; allocation returns nullptr.
+#ifndef THERMOCLINE_RUNTIME_RUNTIME_H_
+#define THERMOCLINE_RUNTIME_RUNTIME_H_
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "src/arena/allocator.h"
+#include "src/arena/residency.h"
+#include "src/base/clock.h"
+#include "src/migrate/mover.h"
+#include "src/os/futex.h"
+#include "src/plan/planner.h"
+#include "src/runtime/run_record.h"
+#include "src/runtime/settings.h"
+#include "src/runtime/shape_book.h"
+#include "src/runtime/step_recorder.h"
+#include "src/tier/block_tier.h"
+
+namespace thermocline::runtime {
+
+struct RuntimeStats {
+  Bytes budget;
+  arena::ResidencyStats residency;
+  arena::AllocatorStats allocator;
+  migrate::MoverStats mover;
+  int64_t steps = 0;
+  int64_t matched = 0;
+  int64_t mismatched = 0;
+  int64_t replans = 0;
+  int64_t profiles = 0;
+};
+
+class Runtime {
+ public:
+  static absl::StatusOr<std::unique_ptr<Runtime>> Create(const Settings& settings);
+  ~Runtime();
+
+  void* Allocate(Bytes bytes, Bytes alignment);
+  // False for a pointer that is no live allocation of this runtime.
+  bool Free(void* pointer);
+  Bytes UsableBytes(const void* pointer) const { return allocator_->UsableBytes(pointer); }
+  bool Contains(const void* pointer) const { return residency_->Contains(pointer); }
+
+  absl::Status StartProfile();
+  absl::Status AddLayer(absl::string_view name);
+  absl::Status EndProfile();
+  absl::Status BeginStep();
+  absl::Status EndStep();
+
+  absl::Status Pin(const void* pointer, Bytes bytes);
+  absl::Status Unpin(const void* pointer, Bytes bytes);
+  absl::Status Prefetch(const void* pointer, Bytes bytes);
+  absl::Status Touch(const void* pointer, Bytes bytes);
+  absl::Status SetBudget(Bytes budget);
+
+  RuntimeStats Stats() const;
+  // nullptr before the first profiled step has ended.
+  const Shape* current_shape() const { return shapes_.empty() ? nullptr : shapes_[active_].get(); }
+  RunRecord Record() const;
+  const Settings& settings() const { return settings_; }
+  std::string DescribeTier() const { return tier_->Describe(); }
+  const plan::Machine& machine() const { return machine_; }
+
+  // For fork_guard.
+  void PrepareFork();
+  void AfterForkInParent();
+  void AfterForkInChild();
+  void Thaw() { residency_->Thaw(); }
+
+ private:
+  enum class Phase : uint8_t { kDemand, kProfiling, kPlaced };
+
+  explicit Runtime(const Settings& settings) : settings_(settings) {}
+  absl::Status Open();
+  absl::Status MeasureLink();
+  absl::Status LoadPlan();
+
+  bool OnDrivingThread() const { return driver_.load(std::memory_order_relaxed) == ThreadMark(); }
+  static const void* ThreadMark();
+  void* AllocateMatched(Bytes bytes, uint64_t* serial, Identity* identity);
+  void TryAnotherShape(const Identity& failed);
+
+  void BeginLocked(bool profile);
+  absl::Status EndLocked();
+  void FinishLayer();
+  absl::Status EnterLayer();
+  void StartRecorder();
+  absl::Status FinishProfile();
+  // Where steps are not marked, what comes before the first add_layer of a step belongs to the layer after its last.
+  static void JoinHeadAndTail(profile::Profile* profile);
+  absl::StatusOr<plan::MigrationPlan> MakePlan(const profile::Profile& profile) const;
+  absl::Status Replan(Shape& shape);
+  void Activate(size_t index, int32_t layer);
+  Bytes PlanBudget() const;
+  void FinishPlacedStep();
+  void ReportFloor(const profile::Profile& profile);
+  void RecordStep(bool profiled);
+  void StartRecordingIfDue();
+  void RecordLayer(int64_t now, int64_t exposed);
+
+  const Settings settings_;
+  const Clock& clock_ = MonotonicClock();
+  std::unique_ptr<tier::BlockTier> tier_;
+  std::unique_ptr<arena::Residency> residency_;
+  std::unique_ptr<arena::Allocator> allocator_;
+  std::unique_ptr<migrate::Mover> mover_;
+  std::unique_ptr<StepRecorder> recorder_;
+  std::unique_ptr<plan::Planner> planner_;  // nullptr: by demand only
+  plan::Machine machine_;
+
+  std::atomic<Phase> phase_{Phase::kDemand};
+  std::atomic<const void*> driver_{nullptr};
+  std::atomic<int64_t> matched_{0}, mismatched_{0};
+
+  // The driving thread's, under marks_lock_ where marks are concerned.
+  mutable os::FutexLock marks_lock_;
+  bool in_step_ = false;
+  bool explicit_steps_ = false;   // begin_step and end_step are used
+  bool profile_asked_ = false;    // between start_profile and end_profile
+  bool profile_next_ = false;     // drift: the next step is to be profiled
+  bool reported_floor_ = false;
+  std::atomic<int32_t> layer_{0};
+  int32_t ordinal_ = 0;
+  std::string layer_name_;
+  int64_t position_ = 0;          // of layer 0 of this step in the endless sequence of layers
+  int64_t steps_ = 0;
+  int64_t replans_ = 0, profiles_ = 0;
+  int64_t step_began_ = 0, layer_began_ = 0, layer_exposed_ = 0;
+  int64_t step_mismatched_ = 0, step_matched_ = 0;
+  std::vector<Identity> step_log_;
+  std::vector<double> step_layer_seconds_;
+  std::vector<std::unique_ptr<Shape>> shapes_;
+  size_t active_ = 0;
+  bool plan_running_ = false;
+  bool recording_ = false;
+  bool in_forked_child_ = false;  // placement is off here
+  std::atomic<uint32_t> settling_{0};
+  migrate::MoverStats step_mover_stats_;
+  int64_t step_exposed_ = 0;
+  bool record_next_ = false;
+  migrate::MoverStats layer_mover_stats_;
+  RunRecord record_;
+};
+
+}  // namespace thermocline::runtime
+
+#endif  // THERMOCLINE_RUNTIME_RUNTIME_H_

@@ -1,0 +1,137 @@
+#include "src/runtime/settings.h"
+
+#include <bit>
+#include <cstdlib>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "src/base/parse_units.h"
+#include "src/os/memory.h"
+
+namespace thermocline::runtime {
+namespace {
+
+constexpr int64_t kFewestFrames = 8;
+
+// The option's text, or else the variable's; `source` names which, for messages.
+struct Given {
+  std::string text;
+  std::string source;
+};
+
+Given Pick(const std::string& option, const char* option_name, const Environment& environment, const char* variable) {
+  if (!option.empty()) return {option, option_name};
+  if (std::optional<std::string> value = environment(variable); value.has_value() && !value->empty()) {
+    return {*value, variable};
+  }
+  return {};
+}
+
+absl::Status In(const Given& given, const absl::Status& status) {
+  return absl::Status(status.code(), absl::StrCat(given.source, ": ", status.message()));
+}
+
+// A mapping a granule: very large budgets need larger granules, or the kernel's limit on mappings is reached.
+Bytes ChooseGranule(Bytes fast) {
+  Bytes granule = MiB(2);
+  while (fast / granule > os::MaxMapCount() / 3 && granule < GiB(1)) granule = granule * 2;
+  return granule;
+}
+
+absl::Status ReadGranule(const RawSettings& raw, const Environment& environment, Settings* settings) {
+  const std::string option = raw.granule_bytes == 0 ? "" : absl::StrCat(raw.granule_bytes);
+  const Given given = Pick(option, "granule_bytes", environment, "THERMOCLINE_GRANULE");
+  settings->granule_bytes = ChooseGranule(settings->fast);
+  if (given.text.empty()) return absl::OkStatus();
+  absl::StatusOr<Bytes> bytes = ParseBytes(given.text);
+  if (!bytes.ok()) return In(given, bytes.status());
+  if (*bytes < KiB(64) || *bytes > GiB(1) || !std::has_single_bit(static_cast<uint64_t>(bytes->count()))) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(given.source, " is ", given.text, "; it must be a power of two from 64KiB to 1GiB"));
+  }
+  settings->granule_bytes = *bytes;
+  return absl::OkStatus();
+}
+
+absl::Status ReadFast(const RawSettings& raw, const Environment& environment, Settings* settings) {
+  const Given given = Pick(raw.fast, "fast", environment, "THERMOCLINE_FAST");
+  if (given.text.empty()) {
+    settings->fast = os::PhysicalMemory() / 10 * 8;
+    return absl::OkStatus();
+  }
+  absl::StatusOr<Budget> budget = ParseBudget(given.text);
+  if (!budget.ok()) return In(given, budget.status());
+  if (budget->fraction != 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(given.source, " is ", given.text, ", a share of a peak that is not known here; give a size such as ",
+                     "512MiB, or use `thermocline run --fast ", given.text, " --peak SIZE`"));
+  }
+  settings->fast = budget->bytes;
+  if (settings->fast > os::PhysicalMemory()) {
+    return absl::InvalidArgumentError(absl::StrCat(given.source, " is ", given.text, ", but this machine has ",
+                                                   FormatBytes(os::PhysicalMemory()), " of memory; give less"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadLink(const Environment& environment, Settings* settings) {
+  const Given given = Pick("", "", environment, "THERMOCLINE_LINK");
+  if (given.text.empty()) return absl::OkStatus();
+  plan::TierSpec link;
+  for (absl::string_view part : absl::StrSplit(given.text, ',')) {
+    const std::pair<std::string, std::string> pair = absl::StrSplit(part, absl::MaxSplits('=', 1));
+    absl::StatusOr<BytesPerSecond> rate = ParseBytesPerSecond(pair.second);
+    if ((pair.first != "in" && pair.first != "out") || !rate.ok()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("THERMOCLINE_LINK: '", part, "' is not understood; write it like in=2GB/s,out=1.5GB/s"));
+    }
+    (pair.first == "in" ? link.in : link.out) = *rate;
+  }
+  if (link.in.rate() == 0 || link.out.rate() == 0) {
+    return absl::InvalidArgumentError("THERMOCLINE_LINK needs both in= and out=, like in=2GB/s,out=1.5GB/s");
+  }
+  settings->link = link;
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+Environment ProcessEnvironment() {
+  return [](const char* name) -> std::optional<std::string> {
+    const char* value = std::getenv(name);
+    return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+  };
+}
+
+absl::StatusOr<Settings> ReadSettings(const RawSettings& raw, const Environment& environment) {
+  Settings settings;
+  if (const std::string mode = environment("THERMOCLINE").value_or(""); mode == "off") {
+    settings.pass_through = true;
+  } else if (!mode.empty() && mode != "on") {
+    return absl::InvalidArgumentError(absl::StrCat("THERMOCLINE is '", mode, "'; it must be on or off"));
+  }
+  if (absl::Status status = ReadFast(raw, environment, &settings); !status.ok()) return status;
+  if (absl::Status status = ReadGranule(raw, environment, &settings); !status.ok()) return status;
+  if (settings.fast < settings.granule_bytes * kFewestFrames) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the fast budget is ", FormatBytes(settings.fast), "; at least ", kFewestFrames, " granules of ",
+        FormatBytes(settings.granule_bytes), " are needed (", FormatBytes(settings.granule_bytes * kFewestFrames),
+        "). Raise it, or make granules smaller with THERMOCLINE_GRANULE=64KiB"));
+  }
+  Given slow = Pick(raw.slow, "slow", environment, "THERMOCLINE_SLOW");
+  if (slow.text.empty()) slow = {"file:/var/tmp", "the default slow tier"};
+  settings.slow_text = slow.text;
+  absl::StatusOr<tier::TierRequest> request = tier::ParseTierSpec(slow.text);
+  if (!request.ok()) return In(slow, request.status());
+  settings.slow = *request;
+  if (const Given planner = Pick(raw.planner, "planner", environment, "THERMOCLINE_PLANNER"); !planner.text.empty()) {
+    settings.planner = planner.text;
+  }
+  settings.plan_in = Pick(raw.plan_in, "plan_in", environment, "THERMOCLINE_PLAN").text;
+  settings.verify = raw.verify || environment("THERMOCLINE_VERIFY").value_or("0") == "1";
+  if (absl::Status status = ReadLink(environment, &settings); !status.ok()) return status;
+  return settings;
+}
+
+}  // namespace thermocline::runtime

@@ -1,0 +1,49 @@
+// Settings: what a runtime is made of, read from options and from the environment.
+//
+// Thread safety: pure functions of their arguments. Errors: absl::InvalidArgumentError naming the option or variable, its
+// text, and what would be right.
+#ifndef THERMOCLINE_RUNTIME_SETTINGS_H_
+#define THERMOCLINE_RUNTIME_SETTINGS_H_
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "src/base/units.h"
+#include "src/plan/migration_plan.h"
+#include "src/tier/tier_spec.h"
+
+namespace thermocline::runtime {
+
+// As users give them; empty means: the environment's, else the default.
+struct RawSettings {
+  std::string fast;     // THERMOCLINE_FAST
+  std::string slow;     // THERMOCLINE_SLOW
+  std::string planner;  // THERMOCLINE_PLANNER
+  std::string plan_in;  // THERMOCLINE_PLAN
+  int64_t granule_bytes = 0;  // THERMOCLINE_GRANULE
+  bool verify = false;        // THERMOCLINE_VERIFY=1
+};
+
+struct Settings {
+  Bytes fast;  // the hard budget
+  tier::TierRequest slow;
+  std::string slow_text;
+  std::string planner = "lookahead";
+  std::string plan_in;
+  Bytes granule_bytes = MiB(2);
+  bool verify = false;
+  bool pass_through = false;          // THERMOCLINE=off
+  std::optional<plan::TierSpec> link; // THERMOCLINE_LINK=in=..,out=..: known, so not measured at start
+};
+
+// Reads a variable; nullopt when it is not set.
+using Environment = std::function<std::optional<std::string>(const char* name)>;
+Environment ProcessEnvironment();
+
+absl::StatusOr<Settings> ReadSettings(const RawSettings& raw, const Environment& environment);
+
+}  // namespace thermocline::runtime
+
+#endif  // THERMOCLINE_RUNTIME_SETTINGS_H_

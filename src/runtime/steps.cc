@@ -1,0 +1,360 @@
+// Runtime's other half: the step's marks, profiling, planning.
+#include <algorithm>
+#include <cstdio>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "src/base/parse_units.h"
+#include "src/runtime/fork_guard.h"
+#include "src/runtime/runtime.h"
+
+namespace thermocline::runtime {
+namespace {
+
+// Steps by demand before the first profile, when steps are marked explicitly: optimizers allocate their state in the first.
+constexpr int64_t kWarmUpSteps = 1;
+// Placed steps after which the plan is made again from measured layer times.
+constexpr int64_t kReplanAfter[] = {2, 6};
+// Share of a step's allocations that may miss their places before the step is profiled anew.
+constexpr double kDriftShare = 0.02;
+constexpr size_t kMostShapes = 8;
+// The placed step that is recorded in detail for reports.
+constexpr int64_t kRecordedStep = 8;
+
+}  // namespace
+
+absl::Status Runtime::StartProfile() {
+  if (in_forked_child_) return absl::OkStatus();
+  os::LockGuard guard(marks_lock_);
+  if (profile_asked_ || phase_.load() == Phase::kProfiling) {
+    return absl::FailedPreconditionError("start_profile was called before; end_profile must come first");
+  }
+  profile_asked_ = true;
+  if (explicit_steps_) {
+    profile_next_ = true;
+    return absl::OkStatus();
+  }
+  if (in_step_) FinishLayer();
+  BeginLocked(/*profile=*/true);
+  return absl::OkStatus();
+}
+
+absl::Status Runtime::EndProfile() {
+  if (in_forked_child_) return absl::OkStatus();
+  os::LockGuard guard(marks_lock_);
+  if (!profile_asked_) return absl::FailedPreconditionError("end_profile without start_profile; call that before the step");
+  profile_asked_ = false;
+  if (explicit_steps_) return absl::OkStatus();
+  return EndLocked();
+}
+
+absl::Status Runtime::BeginStep() {
+  if (in_forked_child_) return absl::OkStatus();
+  os::LockGuard guard(marks_lock_);
+  if (in_step_ && explicit_steps_) {
+    return absl::FailedPreconditionError("begin_step within a step; end_step must come first");
+  }
+  explicit_steps_ = true;
+  if (steps_ > 0 || in_step_) FinishLayer();
+  const bool first = shapes_.empty() && planner_ != nullptr && steps_ >= kWarmUpSteps;
+  BeginLocked(first || profile_next_);
+  return EnterLayer();
+}
+
+absl::Status Runtime::EndStep() {
+  if (in_forked_child_) return absl::OkStatus();
+  os::LockGuard guard(marks_lock_);
+  if (!in_step_) return absl::FailedPreconditionError("end_step without begin_step");
+  return EndLocked();
+}
+
+absl::Status Runtime::AddLayer(absl::string_view name) {
+  if (in_forked_child_) return absl::OkStatus();
+  os::LockGuard guard(marks_lock_);
+  if (!in_step_) {
+    // Between explicit steps, or before the first: no layer of any step.
+    if (explicit_steps_ || shapes_.empty()) return absl::OkStatus();
+    // Steps are not marked: the profiled step's number of layers says where one ends.
+    FinishLayer();
+    BeginLocked(false);
+  }
+  FinishLayer();
+  layer_.fetch_add(1, std::memory_order_relaxed);
+  ordinal_ = 0;
+  layer_name_ = std::string(name);
+  absl::Status status = EnterLayer();
+  // Without end_step, the last layer's beginning is the step's end: what follows belongs to that layer.
+  if (!explicit_steps_ && phase_.load() == Phase::kPlaced && layer_.load() + 1 >= shapes_[active_]->layer_count()) {
+    return EndLocked();
+  }
+  return status;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+void Runtime::BeginLocked(bool profile) {
+  PollForks();
+  driver_.store(ThreadMark(), std::memory_order_relaxed);
+  in_step_ = true;
+  layer_.store(0, std::memory_order_relaxed);
+  ordinal_ = 0;
+  layer_name_ = "step begins";
+  step_log_.clear();
+  step_layer_seconds_.clear();
+  step_matched_ = step_mismatched_ = 0;
+  step_began_ = layer_began_ = clock_.NowNanos();
+  step_exposed_ = layer_exposed_ = residency_->exposed_nanos();
+  step_mover_stats_ = mover_->Stats();
+  if (profile && planner_ != nullptr) {
+    profile_next_ = false;
+    StartRecorder();
+  } else if (!shapes_.empty() && (steps_ >= kWarmUpSteps || !explicit_steps_)) {
+    phase_.store(Phase::kPlaced);
+    Activate(active_, 0);
+    StartRecordingIfDue();
+  }
+}
+
+void Runtime::StartRecorder() {
+  if (plan_running_) {
+    mover_->SetPlan(nullptr, position_);
+    residency_->SetPlanned(false);
+    plan_running_ = false;
+  }
+  ++profiles_;
+  recorder_->Begin(allocator_->LiveLarge());
+  phase_.store(Phase::kProfiling);
+}
+
+// The shape's plan is executed from this layer of this step on.
+void Runtime::Activate(size_t index, int32_t layer) {
+  const Shape& shape = *shapes_[index];
+  const int64_t layers = std::max<int64_t>(1, shape.layer_count());
+  position_ = (position_ / layers + 1) * layers;
+  const bool same = plan_running_ && index == active_;
+  active_ = index;
+  if (same) return;
+  residency_->SetPlanned(true);
+  plan_running_ = true;
+  mover_->SetPlan(shape.plan, position_ + layer);
+}
+
+// Waits for what the layer needs.
+absl::Status Runtime::EnterLayer() {
+  if (phase_.load(std::memory_order_relaxed) != Phase::kPlaced) return absl::OkStatus();
+  const plan::MigrationPlan& plan = *shapes_[active_]->plan;
+  const int32_t layer = layer_.load(std::memory_order_relaxed);
+  if (layer >= std::ssize(plan.layers)) {
+    ++step_mismatched_;  // add_layer out of step: more layers than were profiled
+    return absl::OkStatus();
+  }
+  const plan::LayerActions& actions = plan.layers[layer];
+  if (!actions.release.empty() || !actions.write_back.empty() || !actions.provide.empty() || !actions.fetch.empty()) {
+    mover_->EnterLayer(position_ + layer);
+  }
+  absl::Status status;
+  for (GranuleId id : actions.need) {
+    if (residency_->IsMapped(id)) continue;
+    if (absl::Status waited = residency_->Wait(id); !waited.ok()) status.Update(waited);
+  }
+  return status;
+}
+
+void Runtime::FinishLayer() {
+  const int64_t now = clock_.NowNanos();
+  const int64_t exposed = residency_->exposed_nanos() - layer_exposed_;
+  const Phase phase = phase_.load(std::memory_order_relaxed);
+  if (phase == Phase::kProfiling) {
+    recorder_->EndLayer(LayerId(layer_.load()), layer_name_, exposed);
+  } else if (phase == Phase::kPlaced) {
+    step_layer_seconds_.push_back((now - layer_began_ - exposed) * 1e-9);
+    if (recording_) RecordLayer(now, exposed);
+  }
+  layer_began_ = clock_.NowNanos();
+  layer_exposed_ = residency_->exposed_nanos();
+}
+
+absl::Status Runtime::EndLocked() {
+  FinishLayer();
+  absl::Status status;
+  const bool profiled = phase_.load() == Phase::kProfiling;
+  RecordStep(profiled);
+  if (profiled) {
+    status = FinishProfile();
+  } else if (phase_.load() == Phase::kPlaced) {
+    FinishPlacedStep();
+  }
+  in_step_ = false;
+  ++steps_;
+  return status.ok() ? residency_->first_error() : status;
+}
+
+// Fast bytes that a plan may use: what lies outside its sight, small objects, is taken off.
+Bytes Runtime::PlanBudget() const {
+  const Bytes granule = settings_.granule_bytes;
+  const Bytes small = RoundUp(allocator_->SpanBytes(), granule) + granule;
+  return granule * residency_->frames().limit() - small;
+}
+
+absl::StatusOr<plan::MigrationPlan> Runtime::MakePlan(const profile::Profile& profile) const {
+  plan::PlannerInput input;
+  input.profile = &profile;
+  input.machine = machine_;
+  input.budget = PlanBudget();
+  input.granule_bytes = settings_.granule_bytes;
+  input.layout_base = allocator_->planned_begin();
+  return planner_->Plan(input);
+}
+
+absl::Status Runtime::FinishProfile() {
+  profile::Profile profile = recorder_->End();
+  phase_.store(Phase::kDemand);
+  if (!explicit_steps_) JoinHeadAndTail(&profile);
+  const uint64_t hash = profile::SequenceHash(profile);
+  absl::StatusOr<plan::MigrationPlan> plan = MakePlan(profile);
+  if (!plan.ok()) return plan.status();
+  ReportFloor(profile);
+  auto shape = std::make_unique<Shape>(std::move(profile), *std::move(plan));
+  for (size_t i = 0; i < shapes_.size(); ++i) {
+    if (profile::SequenceHash(shapes_[i]->profile) != hash) continue;
+    shapes_[i] = std::move(shape);
+    active_ = i;
+    return absl::OkStatus();
+  }
+  if (shapes_.size() == kMostShapes) shapes_.erase(shapes_.begin());
+  shapes_.push_back(std::move(shape));
+  active_ = shapes_.size() - 1;
+  return absl::OkStatus();
+}
+
+void Runtime::FinishPlacedStep() {
+  Shape& shape = *shapes_[active_];
+  ++shape.steps;
+  // The time between steps is a layer too, and not over yet: only the step's own layers are compared.
+  std::vector<double>& measured = shape.measured_seconds;
+  measured.resize(std::max(measured.size(), step_layer_seconds_.size()), 1e9);
+  for (size_t i = 0; i < step_layer_seconds_.size(); ++i) measured[i] = std::min(measured[i], step_layer_seconds_[i]);
+  if (step_mismatched_ > kDriftShare * static_cast<double>(step_matched_ + step_mismatched_)) {
+    profile_next_ = true;
+    return;
+  }
+  if (std::find(std::begin(kReplanAfter), std::end(kReplanAfter), shape.steps) != std::end(kReplanAfter)) {
+    Replan(shape).IgnoreError();  // the old plan stays in use
+  }
+}
+
+// The same profile, with the layer times that placed steps took.
+absl::Status Runtime::Replan(Shape& shape) {
+  if (shape.profile.tensors.empty()) return absl::OkStatus();  // a saved plan
+  profile::Profile profile = shape.profile;
+  for (size_t i = 0; i < profile.layers.size() && i < shape.measured_seconds.size(); ++i) {
+    profile.layers[i].seconds = std::max(1e-7, shape.measured_seconds[i]);
+  }
+  absl::StatusOr<plan::MigrationPlan> plan = MakePlan(profile);
+  if (!plan.ok()) return plan.status();
+  auto next = std::make_unique<Shape>(std::move(profile), *std::move(plan));
+  next->steps = shape.steps;
+  next->measured_seconds = std::move(shape.measured_seconds);
+  shapes_[active_] = std::move(next);
+  plan_running_ = false;  // the mover learns of it when the next step begins
+  ++replans_;
+  return absl::OkStatus();
+}
+
+void Runtime::JoinHeadAndTail(profile::Profile* profile) {
+  const LayerId last(static_cast<int32_t>(std::ssize(profile->layers)) - 1);
+  if (last.value() <= 0) return;
+  int64_t events = 0;
+  for (const profile::Tensor& tensor : profile->tensors) {
+    events = std::max({events, tensor.birth_event + 1, tensor.death_event + 1});
+  }
+  const int64_t head_events = profile->layers.size() > 1 ? profile->layers[1].first_event : 0;
+  for (profile::Tensor& tensor : profile->tensors) {
+    if (tensor.birth == LayerId(0)) tensor.birth = last;
+    if (tensor.death == LayerId(0)) tensor.death = last;
+    if (tensor.birth_event >= 0 && tensor.birth_event < head_events) tensor.birth_event += events;
+    if (tensor.death_event >= 0 && tensor.death_event < head_events) tensor.death_event += events;
+    if (tensor.accesses.empty() || tensor.accesses.front().layer != LayerId(0)) continue;
+    profile::Access head = tensor.accesses.front();
+    tensor.accesses.erase(tensor.accesses.begin());
+    head.layer = last;
+    if (tensor.accesses.empty() || tensor.accesses.back().layer != last) {
+      tensor.accesses.push_back(head);
+    } else {
+      profile::Access& tail = tensor.accesses.back();
+      tail.read |= head.read;
+      tail.write |= head.write;
+      tail.pages += head.pages;
+    }
+  }
+  profile->layers[last.value()].seconds += profile->layers[0].seconds;
+  profile->layers[0].seconds = 1e-7;
+}
+
+// Once: a slow tier that compute can't use in place makes a layer thrash that does not fit.
+void Runtime::ReportFloor(const profile::Profile& profile) {
+  const profile::Floor floor = profile::FloorBytes(profile);
+  if (reported_floor_ || floor.bytes <= PlanBudget()) return;
+  reported_floor_ = true;
+  std::fprintf(stderr,
+               "thermocline: the fast budget of %s is below the floor of this step, %s, set by layer %d (%s): that layer "
+               "will fetch by demand. Raise the budget, or mark finer layers.\n",
+               FormatBytes(settings_.fast).c_str(), FormatBytes(floor.bytes).c_str(), floor.layer.value(),
+               profile.layers[floor.layer.value()].name.c_str());
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Records.
+
+void Runtime::RecordStep(bool profiled) {
+  const migrate::MoverStats now = mover_->Stats();
+  StepRecord step;
+  step.seconds = (clock_.NowNanos() - step_began_) * 1e-9;
+  step.exposed_seconds = (residency_->exposed_nanos() - step_exposed_) * 1e-9;
+  step.bytes_in = now.bytes_in - step_mover_stats_.bytes_in;
+  step.bytes_out = now.bytes_out - step_mover_stats_.bytes_out;
+  step.demand_fetches = now.demand_fetches - step_mover_stats_.demand_fetches;
+  step.profiled = profiled;
+  if (recording_) {
+    recording_ = false;
+    record_.moves = mover_->TakeRecords();
+    record_.recorded_step = std::ssize(record_.steps);
+  }
+  record_.steps.push_back(step);
+  const bool placed = phase_.load() == Phase::kPlaced;
+  if (placed && record_.recorded_step < 0 && shapes_[active_]->steps + 1 >= kRecordedStep) record_next_ = true;
+}
+
+void Runtime::StartRecordingIfDue() {
+  if (!record_next_) return;
+  record_next_ = false;
+  recording_ = true;
+  record_.layers.clear();
+  record_.recorded_position = position_;
+  record_.recorded_began_nanos = step_began_;
+  mover_->StartRecording();
+  layer_mover_stats_ = mover_->Stats();
+}
+
+void Runtime::RecordLayer(int64_t now, int64_t exposed) {
+  const migrate::MoverStats moved = mover_->Stats();
+  const arena::ResidencyStats residency = residency_->Stats();
+  LayerRecord layer;
+  layer.name = layer_name_;
+  layer.start = (layer_began_ - step_began_) * 1e-9;
+  layer.end = (now - step_began_) * 1e-9;
+  layer.exposed_seconds = exposed * 1e-9;
+  layer.fast_bytes = settings_.granule_bytes * residency.frames_in_use;
+  layer.slow_bytes = settings_.granule_bytes * std::max<int64_t>(0, residency.backed - residency.frames_in_use);
+  layer.bytes_in = moved.bytes_in - layer_mover_stats_.bytes_in;
+  layer.bytes_out = moved.bytes_out - layer_mover_stats_.bytes_out;
+  layer_mover_stats_ = moved;
+  record_.layers.push_back(std::move(layer));
+}
+
+RunRecord Runtime::Record() const {
+  os::LockGuard guard(marks_lock_);
+  return record_;
+}
+
+}  // namespace thermocline::runtime
