@@ -137,6 +137,12 @@ class Engine {
   // Gives a frame up, now or when its write-back is over.
   void Release(int32_t i, bool urgent) {
     Granule& g = granules_[i];
+    if (g.state == State::kQueued) {
+      fetches_.erase({g.deadline, i});
+      g.state = State::kAway;
+    }
+    // One that is on its way in leaves when it has arrived.
+    if (g.state == State::kFetching) g.release_pending = true;
     if (g.state != State::kResident) return;
     if (!Live(g) && g.write != WriteState::kActive) {
       FreeFrame(&g);
@@ -191,10 +197,7 @@ class Engine {
     const int32_t i = Find(fetch.granule);
     if (i < 0) return;
     Granule& g = granules_[i];
-    if (g.state == State::kResident) {
-      g.release_pending = false;
-      return;
-    }
+    g.release_pending = false;
     if (g.state != State::kAway || !Live(g)) return;
     const int64_t ahead = (fetch.deadline.value() - l + layers_) % layers_;
     QueueFetch(i, position_ + ahead);
@@ -203,9 +206,9 @@ class Engine {
   void Need(int32_t i) {
     Granule& g = granules_[i];
     g.wanted_at = position_;
-    if (g.state == State::kResident) {
-      g.release_pending = false;
-    } else if (g.state != State::kAway) {
+    g.release_pending = false;
+    if (g.state == State::kResident) return;
+    if (g.state != State::kAway) {
       ++result_.late_fetches;
       Hurry(i);
     } else if (Live(g)) {
@@ -359,6 +362,7 @@ class Engine {
       if (!channel.is_write) {
         g.state = State::kResident;
         g.dirty = false;
+        if (g.release_pending) FreeFrame(&g);
         continue;
       }
       g.write = WriteState::kNone;
