@@ -37,14 +37,21 @@ class PlanPolicy final : public VictimPolicy {
       if (residency.MayLeaveLocked(id)) candidates.emplace_back(Distance(residency, id, now), id);
     }
     const int64_t count = std::min<int64_t>(wanted, std::ssize(candidates));
+    // What came last is in use, whatever the plan says: taken again at once, two such granules would chase each other out
+    // for ever. They stand at the end of the candidates and are sorted apart.
+    const int64_t recent = std::min(kRecent, std::ssize(candidates) / 4);
     // Of equals the least recently used goes: the candidates stand in that order.
-    std::stable_sort(candidates.begin(), candidates.end(), [](auto& a, auto& b) { return a.first > b.first; });
+    const auto farther = [](auto& a, auto& b) { return a.first > b.first; };
+    std::stable_sort(candidates.begin(), candidates.end() - recent, farther);
+    std::stable_sort(candidates.end() - recent, candidates.end(), farther);
     std::vector<GranuleId> victims;
     for (int64_t i = 0; i < count; ++i) victims.push_back(candidates[i].second);
     return victims;
   }
 
  private:
+  static constexpr int64_t kRecent = 8;
+
   // Layers until the granule is used; dead ones first of all.
   int64_t Distance(const Residency& residency, GranuleId id, int64_t now) const {
     constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
