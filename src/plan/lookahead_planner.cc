@@ -1,6 +1,7 @@
 #include "src/plan/lookahead_planner.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -82,14 +83,23 @@ class Attempt {
 
   // The frame is free from the first layer that starts at `seconds` or later.
   void SetFreeFrom(double seconds, Gap* gap) const {
-    gap->free_from = gap->begin + 1;
-    while (gap->free_from < gap->end && PositionStart(starts_, gap->free_from) < seconds) ++gap->free_from;
+    int32_t low = gap->begin + 1;
+    int32_t high = gap->end;
+    while (low < high) {
+      const int32_t middle = low + (high - low) / 2;
+      PositionStart(starts_, middle) < seconds ? low = middle + 1 : high = middle;
+    }
+    gap->free_from = low;
   }
   // The fetch starts in the last layer that starts at `seconds` or earlier; the frame is free before that.
   void SetFreeTo(double seconds, Gap* gap) const {
-    int32_t issue = gap->end - 1;
-    while (issue > gap->begin && PositionStart(starts_, issue) > seconds) --issue;
-    gap->free_to = issue - 1;
+    int32_t low = gap->begin;
+    int32_t high = std::max(gap->end - 1, low);
+    while (low < high) {
+      const int32_t middle = low + (high - low + 1) / 2;
+      PositionStart(starts_, middle) > seconds ? high = middle - 1 : low = middle;
+    }
+    gap->free_to = low - 1;
   }
 
   // Schedules the link for the gaps that are evicted now and corrects their free stretches. Those that turn out useless
@@ -163,6 +173,63 @@ bool Better(const MigrationPlan& a, const MigrationPlan& b) {
   return a.predicted_in + a.predicted_out < b.predicted_in + b.predicted_out;
 }
 
+// Tries the variants, then plans again with the waits that the best one still has, and keeps the best plan of all.
+class Search {
+ public:
+  Search(const PlannerInput& input, const GranuleTimeline& timeline, MigrationPlan empty, std::vector<int32_t> caps)
+      : input_(input), timeline_(timeline), empty_(std::move(empty)), caps_(std::move(caps)) {}
+
+  absl::Status Run() {
+    const std::vector<double> seconds = LayerSeconds(*input_.profile);
+    for (int i = 0; i < Variants() && !Perfect(); ++i) {
+      if (absl::Status status = Try(kVariants[i], seconds); !status.ok()) return status;
+    }
+    for (int round = 0; round < kTimeRounds; ++round) {
+      if (best_replay_.exposed_seconds <= kNegligible * best_replay_.seconds) break;
+      const double before = best_replay_.seconds;
+      if (absl::Status status = Try(best_variant_, WithWaits(*input_.profile, last_replay_)); !status.ok()) return status;
+      if (round > 0 && best_replay_.seconds >= before) break;
+    }
+    return absl::OkStatus();
+  }
+
+  MigrationPlan TakeBest() { return std::move(best_); }
+
+ private:
+  // Large steps take fewer tries, so that planning stays a matter of seconds.
+  int Variants() const {
+    const double size = static_cast<double>(timeline_.granules.size()) * timeline_.layers;
+    return size > 4e6 ? 1 : size > 1e6 ? 2 : static_cast<int>(std::size(kVariants));
+  }
+  // Nothing waits, and nothing moves that another variant could save.
+  bool Perfect() const { return tried_ && best_.predicted_exposed_seconds == 0 && best_.predicted_in == Bytes(0); }
+
+  absl::Status Try(const Variant& variant, const std::vector<double>& seconds) {
+    MigrationPlan plan = empty_;
+    Attempt attempt(input_, timeline_, seconds, caps_, variant);
+    EmitActions(timeline_, attempt.Solve(), &plan);
+    absl::StatusOr<ReplayResult> replay = PredictWith(*input_.profile, input_.machine, &plan);
+    if (!replay.ok()) return replay.status();
+    last_replay_ = *replay;
+    if (tried_ && !Better(plan, best_)) return absl::OkStatus();
+    tried_ = true;
+    best_ = std::move(plan);
+    best_replay_ = *std::move(replay);
+    best_variant_ = variant;
+    return absl::OkStatus();
+  }
+
+  const PlannerInput& input_;
+  const GranuleTimeline& timeline_;
+  const MigrationPlan empty_;
+  const std::vector<int32_t> caps_;
+  bool tried_ = false;
+  MigrationPlan best_;
+  ReplayResult best_replay_;
+  ReplayResult last_replay_;
+  Variant best_variant_ = kVariants[0];
+};
+
 }  // namespace
 
 absl::StatusOr<MigrationPlan> LookaheadPlanner::Plan(const PlannerInput& input) const {
@@ -174,22 +241,9 @@ absl::StatusOr<MigrationPlan> LookaheadPlanner::Plan(const PlannerInput& input) 
   const bool all_fits = frames >= static_cast<int64_t>(timeline.granules.size());
   TrimToBudget(frames, &timeline);
   const std::vector<int32_t> caps = Caps(timeline, frames, all_fits ? 0 : options_.slack_frames);
-  absl::StatusOr<MigrationPlan> best = absl::InternalError("plan: no variant was tried");
-  for (const Variant& variant : kVariants) {
-    std::vector<double> seconds = LayerSeconds(*input.profile);
-    for (int round = 0; round < kTimeRounds; ++round) {
-      MigrationPlan plan = StartPlan(name(), input, layout);
-      Attempt attempt(input, timeline, seconds, caps, variant);
-      EmitActions(timeline, attempt.Solve(), &plan);
-      const absl::StatusOr<ReplayResult> replay = PredictWith(*input.profile, input.machine, &plan);
-      if (!replay.ok()) return replay.status();
-      if (!best.ok() || Better(plan, *best)) best = std::move(plan);
-      if (replay->exposed_seconds <= kNegligible * replay->seconds) break;
-      seconds = WithWaits(*input.profile, *replay);
-    }
-    if (best->predicted_exposed_seconds == 0 && best->predicted_in == Bytes(0)) break;
-  }
-  return best;
+  Search search(input, timeline, StartPlan(name(), input, layout), caps);
+  if (absl::Status status = search.Run(); !status.ok()) return status;
+  return search.TakeBest();
 }
 
 }  // namespace thermocline::plan

@@ -127,16 +127,17 @@ void Residency::ForceFit() {
 
 // Lets the gap's frame be free at `position`, which lies inside the gap.
 void Residency::Widen(int64_t position, Gap* gap) {
-  if (gap->evicted) Add(*gap, +1);
+  const Gap old = *gap;
   const int32_t at = static_cast<int32_t>(position);
   const bool empty = gap->free_to < gap->free_from;
   gap->free_from = empty ? at : std::min(gap->free_from, at);
   gap->free_to = empty ? at : std::max(gap->free_to, at);
-  if (gap->evicted) {
-    Add(*gap, -1);
-  } else {
-    Evict(gap);
-  }
+  if (!gap->evicted) return Evict(gap);
+  // Only what is new counts; it lies on one side.
+  Gap added = *gap;
+  if (!empty && at < old.free_from) added.free_to = old.free_from - 1;
+  if (!empty && at > old.free_to) added.free_from = old.free_to + 1;
+  Add(added, -1);
 }
 
 bool Residency::ForceFitLayer(int64_t layer) {
@@ -161,8 +162,11 @@ bool Residency::ForceFitLayer(int64_t layer) {
       choices.push_back({rank, distance, position, static_cast<int32_t>(i)});
     }
   }
-  std::sort(choices.begin(), choices.end());
-  for (const Choice& choice : choices) {
+  const size_t wanted = std::min<size_t>(choices.size(), std::max(2 * (held_[layer] - caps_[layer]), 0));
+  std::partial_sort(choices.begin(), choices.begin() + static_cast<std::ptrdiff_t>(wanted), choices.end());
+  for (size_t c = 0; c < choices.size(); ++c) {
+    if (c == wanted) std::sort(choices.begin() + static_cast<std::ptrdiff_t>(c), choices.end());
+    const Choice& choice = choices[c];
     if (held_[layer] <= caps_[layer]) return true;
     Gap& gap = (*gaps_)[choice.gap];
     // A life that ended early may have taken its dead gap along.
