@@ -124,7 +124,9 @@ absl::StatusOr<LinkSpeed> MeasureLink(BlockTier& tier, absl::Span<char> scratch,
   speed.mixed = BytesPerSecond(*rate);
   if (!(rate = measurer.Run(Pattern::kIn, 1, share / 4, 4)).ok()) return rate.status();
   speed.latency_seconds = std::max(0.0, measurer.granule() / *rate - measurer.granule() / speed.in.rate());
-  speed.half_duplex = speed.in.rate() + speed.out.rate() >= 1.5 * speed.mixed.rate();
+  // A byte each way takes the sum of both times on a shared link, and the longer of them on two links.
+  const double time_in = 1 / speed.in.rate(), time_out = 1 / speed.out.rate();
+  speed.half_duplex = 2 / speed.mixed.rate() > (time_in + time_out + std::max(time_in, time_out)) / 2;
   return speed;
 }
 

@@ -17,7 +17,7 @@ struct LinkSpeed {
   BytesPerSecond in, out;    // alone
   BytesPerSecond mixed;      // both directions' bytes together, half of the transfers each way
   double latency_seconds = 0;  // of one granule in, with nothing else under way, less its time at `in`
-  // in + out >= 1.5 x mixed: the directions share one link.
+  // The mixed figure is nearer to that of one link shared by both directions than to that of a link each way.
   bool half_duplex = true;
 };
 

@@ -13,6 +13,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "src/base/clock.h"
 #include "src/tier/backing.h"
 #include "src/tier/io_engine.h"
 
@@ -169,11 +170,16 @@ Bytes SlowFile::FreeOnDisk() const {
 
 Bytes SlowFile::Cached() const {
   const int64_t bytes = size_.load(std::memory_order_relaxed);
-  if (bytes == 0) return Bytes(0);
+  std::lock_guard<std::mutex> lock(cached_mutex_);
+  const int64_t start = MonotonicClock().NowNanos();
+  if (bytes == 0 || start < count_again_nanos_) return cached_;
   int64_t cached = -ENOSYS;
-  if (cachestat_.load(std::memory_order_relaxed)) cached = files_.CachedByCachestat(fd_, bytes);
+  if (cachestat_) cached = files_.CachedByCachestat(fd_, bytes);
   if (cached < 0) cached = files_.CachedByMincore(fd_, bytes);
-  return Bytes(cached < 0 ? 0 : cached);
+  if (cached >= 0) cached_ = Bytes(cached);
+  const int64_t end = MonotonicClock().NowNanos();
+  count_again_nanos_ = end + 20 * (end - start);
+  return cached_;
 }
 
 }  // namespace thermocline::tier

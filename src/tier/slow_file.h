@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -35,7 +36,8 @@ class SlowFile {
   int Grow(Bytes more);
   // Free space that this user may take, by statfs; 0 when it can't be asked.
   Bytes FreeOnDisk() const;
-  // What the page cache holds of the file now.
+  // What the page cache holds of the file. Counted anew when the last count has cost less than a twentieth of the time
+  // since: before Linux 6.5 a count of a large file takes long.
   Bytes Cached() const;
 
   const std::vector<ProbeRecord>& probes() const { return probes_; }
@@ -50,7 +52,10 @@ class SlowFile {
   bool direct_ = true;
   bool sparse_ = false;  // fallocate is not supported: space is taken as it is written
   std::atomic<int64_t> size_{0};
-  mutable std::atomic<bool> cachestat_{true};
+  bool cachestat_ = true;
+  mutable std::mutex cached_mutex_;
+  mutable Bytes cached_;
+  mutable int64_t count_again_nanos_ = 0;
   std::vector<ProbeRecord> probes_;
 };
 

@@ -6,9 +6,13 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -240,6 +244,42 @@ TEST(FileTierTest, WhereIoUringIsForbiddenThreadsDoItAndTheRecordSaysWhy) {
   const auto forced = FileTier::Create(Options(FileBackend::kUring), files);
   EXPECT_EQ(forced.status().code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(forced.status().message()), HasSubstr("engine=threads"));
+}
+
+// Answers EPERM to one system call, in this process from now on, as a container's filter does.
+bool Forbid(int system_call) {
+  sock_filter program[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+                           BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<unsigned>(system_call), 0, 1),
+                           BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+                           BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+  const sock_fprog filter{std::size(program), program};
+  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
+TEST(FileTierTest, ASeccompFilterOnIoUringCostsNoByteWheneverItComes) {
+  for (const bool before : {true, false}) {
+    const pid_t child = fork();
+    if (child == 0) {
+      const Frames frames(2, KiB(64));
+      frames.Fill(0, 5);
+      if (before && !Forbid(SYS_io_uring_setup)) _exit(10);
+      const auto tier = FileTier::Create(Options());
+      if (!tier.ok()) _exit(1);
+      const SlotId slot = (*tier)->AllocateSlot();
+      if (MoveOne(**tier, Direction::kOut, slot, frames[0]) != 0) _exit(2);
+      if (!before && !Forbid(SYS_io_uring_enter)) _exit(10);
+      if (MoveOne(**tier, Direction::kIn, slot, frames[1]) != 0) _exit(3);
+      if (MoveOne(**tier, Direction::kOut, slot, frames[1]) != 0) _exit(4);
+      (*tier)->Wake();
+      std::vector<Completion> none;
+      (*tier)->Reap(&none, -1);
+      _exit(frames.Holds(1, 5) ? 0 : 5);
+    }
+    int status = 0;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    ASSERT_TRUE(WIFEXITED(status));
+    EXPECT_EQ(WEXITSTATUS(status), 0) << (before ? "before the ring" : "after the ring");
+  }
 }
 
 TEST(FileTierTest, AFullDiskIsAFullTierAndNotAnError) {
