@@ -48,7 +48,8 @@ absl::StatusOr<std::unique_ptr<EmulatedTier>> EmulatedTier::Create(const Emulate
                               options.granule_bytes * static_cast<int64_t>(kNoSlot.value()));
   if (options.capacity.count() <= 0) {
     return absl::InvalidArgumentError(absl::StrCat("emulated tier: a capacity of ", FormatBytes(given.capacity),
-                                                   " is less than one granule of ", FormatBytes(options.granule_bytes)));
+                                                   " is less than one granule of ",
+                                                   FormatBytes(options.granule_bytes)));
   }
   void* memory = mmap(nullptr, options.capacity.count(), PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

@@ -31,7 +31,8 @@ absl::Status Check(const FileTierOptions& options) {
   }
   if (options.capacity.count() < 0 || (options.capacity.count() > 0 && options.capacity < options.granule_bytes)) {
     return absl::InvalidArgumentError(absl::StrCat("file tier: a capacity of ", FormatBytes(options.capacity),
-                                                   " is less than one granule of ", FormatBytes(options.granule_bytes)));
+                                                   " is less than one granule of ",
+                                                   FormatBytes(options.granule_bytes)));
   }
   return absl::OkStatus();
 }

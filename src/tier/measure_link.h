@@ -1,7 +1,7 @@
 // Measures what a slow tier really does, each way and both ways at once. For the start-up and for `thermocline tiers`.
 //
-// Thread safety: the caller must be the tier's mover, with nothing in flight. Errors: a failed transfer is returned with
-// its errno, and nothing is left in flight; a full tier is ResourceExhausted.
+// Thread safety: the caller must be the tier's mover, with nothing in flight. Errors: a failed transfer is returned
+// with its errno, and nothing is left in flight; a full tier is ResourceExhausted.
 #ifndef THERMOCLINE_TIER_MEASURE_LINK_H_
 #define THERMOCLINE_TIER_MEASURE_LINK_H_
 

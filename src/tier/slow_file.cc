@@ -116,7 +116,8 @@ absl::Status SlowFile::CheckBacking(const std::string& directory) {
   if (!backing.in_memory.empty()) {
     return absl::FailedPreconditionError(absl::StrCat("slow directory ", directory, " is in memory (",
                                                       backing.in_memory,
-                                                      "), so bytes moved there would still be in fast memory", kAdvice));
+                                                      "), so bytes moved there would still be in fast memory",
+                                                      kAdvice));
   }
   probes_.push_back({absl::StrCat("fstatfs(", directory, ")"), answer, ""});
   return absl::OkStatus();
@@ -144,7 +145,8 @@ absl::Status SlowFile::ProbeDirect(const std::string& directory) {
   if (!direct_) files_.AdviseRandom(fd_);  // read-ahead would fill the cache; refused: what it fills is counted
   const int64_t cached = files_.CachedByCachestat(fd_, kBlock);
   cachestat_ = cached >= 0;
-  probes_.push_back({"cachestat", cached >= 0 ? "ok" : ErrnoText(static_cast<int>(cached)), cached >= 0 ? "" : "mincore"});
+  const std::string answer = cached >= 0 ? "ok" : ErrnoText(static_cast<int>(cached));
+  probes_.push_back({"cachestat", answer, cached >= 0 ? "" : "mincore"});
   return absl::OkStatus();
 }
 

@@ -85,7 +85,8 @@ void VerifyingTier::Reap(std::vector<Completion>* completions, int64_t timeout_n
     const Flight& flight = flights_[index];
     completion.tag = flight.transfer.tag;
     if (completion.error == 0 && flight.transfer.direction == Direction::kOut) {
-      if (Sum* sum = Find(flight.transfer.slot, true); sum != nullptr) sum->store(flight.sum, std::memory_order_release);
+      Sum* const sum = Find(flight.transfer.slot, true);
+      if (sum != nullptr) sum->store(flight.sum, std::memory_order_release);
     } else if (completion.error == 0 && !Matches(flight.transfer.slot, flight.transfer.memory)) {
       completion.error = EBADMSG;
     }
