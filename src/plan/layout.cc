@@ -19,8 +19,9 @@ constexpr Bytes kAlignment = KiB(4);
 // Above this many blocks a second order is not tried: packing is quadratic.
 constexpr size_t kManyBlocks = 4000;
 
-Region RegionOf(const Tensor& tensor) {
+Region RegionOf(const Tensor& tensor, ShortLived short_lived) {
   if (tensor.fixed_offset >= 0) return Region::kFixed;
+  if (short_lived == ShortLived::kAmong) return Region::kMigratable;
   const bool one_layer = tensor.birth != kNoLayer && tensor.birth == tensor.death;
   return one_layer ? Region::kShortLived : Region::kMigratable;
 }
@@ -133,7 +134,8 @@ Bytes Footprint(const profile::Profile& profile, const Layout& layout, Bytes gra
 
 }  // namespace
 
-Layout MakeLayoutBy(PackOrder order, const profile::Profile& profile, Bytes granule, int64_t base) {
+Layout MakeLayoutBy(PackOrder order, const profile::Profile& profile, Bytes granule, int64_t base,
+                    ShortLived where) {
   Layout layout;
   layout.offsets.resize(profile.tensors.size(), 0);
   std::vector<int32_t> short_lived;
@@ -141,7 +143,7 @@ Layout MakeLayoutBy(PackOrder order, const profile::Profile& profile, Bytes gran
   layout.short_lived_begin = RoundUpTo(base, granule);
   for (size_t i = 0; i < profile.tensors.size(); ++i) {
     const Tensor& tensor = profile.tensors[i];
-    layout.regions.push_back(RegionOf(tensor));
+    layout.regions.push_back(RegionOf(tensor, where));
     if (layout.regions[i] == Region::kFixed) {
       layout.offsets[i] = tensor.fixed_offset;
       // New tensors go above what is there already.
@@ -160,11 +162,11 @@ Layout MakeLayoutBy(PackOrder order, const profile::Profile& profile, Bytes gran
   return layout;
 }
 
-Layout MakeLayout(const profile::Profile& profile, Bytes granule, int64_t base) {
-  Layout best = MakeLayoutBy(PackOrder::kSize, profile, granule, base);
+Layout MakeLayout(const profile::Profile& profile, Bytes granule, int64_t base, ShortLived where) {
+  Layout best = MakeLayoutBy(PackOrder::kSize, profile, granule, base, where);
   if (profile.tensors.size() > kManyBlocks) return best;
   for (const PackOrder order : {PackOrder::kBirth, PackOrder::kLifetime}) {
-    Layout layout = MakeLayoutBy(order, profile, granule, base);
+    Layout layout = MakeLayoutBy(order, profile, granule, base, where);
     if (layout.footprint < best.footprint) best = std::move(layout);
   }
   return best;

@@ -20,6 +20,9 @@ namespace thermocline::plan {
 // The order in which tensors choose their addresses; each takes the smallest gap that fits, else the end.
 enum class PackOrder { kSize, kBirth, kLifetime };
 
+// Where short-lived tensors lie: in a region of their own, or among the others, which takes less room at the peak.
+enum class ShortLived { kApart, kAmong };
+
 struct Layout {
   std::vector<int64_t> offsets;  // a tensor each, in the profile's order
   std::vector<Region> regions;   // likewise
@@ -31,9 +34,11 @@ struct Layout {
 };
 
 // The layout with the smallest end of all orders.
-Layout MakeLayout(const profile::Profile& profile, Bytes granule, int64_t base);
+Layout MakeLayout(const profile::Profile& profile, Bytes granule, int64_t base,
+                  ShortLived short_lived = ShortLived::kApart);
 // The layout by one order.
-Layout MakeLayoutBy(PackOrder order, const profile::Profile& profile, Bytes granule, int64_t base);
+Layout MakeLayoutBy(PackOrder order, const profile::Profile& profile, Bytes granule, int64_t base,
+                    ShortLived short_lived = ShortLived::kApart);
 
 }  // namespace thermocline::plan
 

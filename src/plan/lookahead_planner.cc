@@ -18,6 +18,7 @@ namespace thermocline::plan {
 namespace {
 
 constexpr int kTimeRounds = 3;  // of replaying and planning again with the waits that the replay saw
+constexpr size_t kManyLayouts = 1 << 20;  // tensors times layers, from which on only one layout is tried
 constexpr double kNegligible = 1e-4;
 constexpr int kRounds = 8;  // of choosing and scheduling until both agree
 
@@ -234,7 +235,21 @@ class Search {
 
 absl::StatusOr<MigrationPlan> LookaheadPlanner::Plan(const PlannerInput& input) const {
   if (absl::Status status = CheckInput(input); !status.ok()) return status;
-  const Layout layout = MakeLayout(*input.profile, input.granule_bytes, input.layout_base);
+  // Among the others, short-lived tensors need less room in all; apart from them, fewer granules are touched by layers
+  // that share nothing else. Which is better is seen in the replay.
+  absl::StatusOr<MigrationPlan> best = absl::InternalError("plan: no layout was tried");
+  for (const ShortLived where : {ShortLived::kAmong, ShortLived::kApart}) {
+    absl::StatusOr<MigrationPlan> plan = PlanWith(input, where);
+    if (!plan.ok()) return plan;
+    if (!best.ok() || Better(*plan, *best)) best = std::move(plan);
+    const bool large = input.profile->tensors.size() * input.profile->layers.size() > kManyLayouts;
+    if (large || (best->predicted_exposed_seconds == 0 && best->predicted_in == Bytes(0))) break;
+  }
+  return best;
+}
+
+absl::StatusOr<MigrationPlan> LookaheadPlanner::PlanWith(const PlannerInput& input, ShortLived where) const {
+  const Layout layout = MakeLayout(*input.profile, input.granule_bytes, input.layout_base, where);
   GranuleTimeline timeline = MakeTimeline(*input.profile, layout.offsets, input.granule_bytes);
   const int64_t frames = FramesOf(input);
   // With room for everything the slack isn't needed either.

@@ -10,6 +10,7 @@
 #ifndef THERMOCLINE_PLAN_LOOKAHEAD_PLANNER_H_
 #define THERMOCLINE_PLAN_LOOKAHEAD_PLANNER_H_
 
+#include "src/plan/layout.h"
 #include "src/plan/planner.h"
 
 namespace thermocline::plan {
@@ -25,6 +26,8 @@ class LookaheadPlanner final : public Planner {
   absl::StatusOr<MigrationPlan> Plan(const PlannerInput& input) const override;
 
  private:
+  absl::StatusOr<MigrationPlan> PlanWith(const PlannerInput& input, ShortLived where) const;
+
   LookaheadOptions options_;
 };
 
