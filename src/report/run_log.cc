@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "nlohmann/json.hpp"
 #include "src/trace/compressed_file.h"
 #include "src/trace/json_node.h"
@@ -70,9 +71,9 @@ absl::Status ReadMigration(const trace::JsonSource& source, const JsonNode& node
   JsonObjectReader reader(source, node, absl::StrCat("migration ", step->migrations.size()));
   reader.Integer("granule", Presence::kRequired, 0, std::numeric_limits<uint32_t>::max(), &granule);
   reader.String("direction", Presence::kRequired, &direction);
-  reader.Number("issued", Presence::kOptional, &move.issued);
-  reader.Number("start", Presence::kRequired, &move.start);
-  reader.Number("end", Presence::kRequired, &move.end);
+  reader.SignedNumber("issued", Presence::kOptional, &move.issued);
+  reader.SignedNumber("start", Presence::kRequired, &move.start);
+  reader.SignedNumber("end", Presence::kRequired, &move.end);
   reader.Integer("layer", Presence::kOptional, -1, kMaxInt32, &layer);
   reader.Size("bytes", Presence::kRequired, &move.bytes);
   reader.Boolean("demand", Presence::kOptional, &move.demand);
@@ -230,7 +231,11 @@ absl::StatusOr<RunLog> ReadRunLog(const std::string& path) {
   absl::StatusOr<std::string> text = trace::ReadPackedFile(path);
   if (!text.ok()) return text.status();
   absl::StatusOr<RunLog> log = ParseRunLog(*text, path);
-  if (log.ok() && log->name.empty()) log->name = path.substr(path.rfind('/') + 1);
+  if (log.ok() && log->name.empty()) {
+    absl::string_view name = absl::string_view(path).substr(path.rfind('/') + 1);
+    for (const absl::string_view suffix : {".gz", ".zst", ".json", ".runlog"}) name = absl::StripSuffix(name, suffix);
+    log->name = std::string(name);
+  }
   return log;
 }
 

@@ -54,7 +54,7 @@ struct RunLayer {
   bool operator==(const RunLayer&) const = default;
 };
 
-// One granule on its way. Times are seconds from the step's start.
+// One granule on its way. Times are seconds from the step's start, negative for what was on its way before.
 struct Migration {
   GranuleId granule{0};
   tier::Direction direction = tier::Direction::kIn;
@@ -97,7 +97,7 @@ absl::StatusOr<RunLog> ParseRunLog(absl::string_view text, absl::string_view nam
 // Refuses numbers that JSON can't hold (NaN, infinity).
 absl::StatusOr<std::string> FormatRunLog(const RunLog& log);
 
-// Plain, gzip or zstd. A log without a name gets that of the file.
+// Plain, gzip or zstd. A log without a name gets that of the file, without .json.
 absl::StatusOr<RunLog> ReadRunLog(const std::string& path);
 absl::Status WriteRunLog(const std::string& path, const RunLog& log);
 

@@ -77,14 +77,14 @@ bool JsonObjectReader::ToInteger(const JsonNode& node, absl::string_view name, i
   return false;
 }
 
-bool JsonObjectReader::ToNumber(const JsonNode& node, absl::string_view name, double* out) {
+bool JsonObjectReader::ToNumber(const JsonNode& node, absl::string_view name, bool may_be_negative, double* out) {
   const double value = node.AsDouble();
-  if (node.is_number() && std::isfinite(value) && value >= 0) {
+  if (node.is_number() && std::isfinite(value) && (may_be_negative || value >= 0)) {
     *out = value;
     return true;
   }
   const absl::string_view text = node.is_number() ? source_.Slice(node) : KindName(node.kind);
-  Refuse(node, absl::StrCat("has ", text.substr(0, 40), " in \"", name, "\"; it must be a number, not negative"));
+  Refuse(node, absl::StrCat("has ", text.substr(0, 40), " in \"", name, "\"; it must be a number", may_be_negative ? "" : ", not negative"));
   return false;
 }
 
@@ -99,7 +99,11 @@ void JsonObjectReader::Size(absl::string_view name, Presence presence, Bytes* ou
 }
 
 void JsonObjectReader::Number(absl::string_view name, Presence presence, double* out) {
-  if (const JsonNode* node = Find(name, presence)) ToNumber(*node, name, out);
+  if (const JsonNode* node = Find(name, presence)) ToNumber(*node, name, false, out);
+}
+
+void JsonObjectReader::SignedNumber(absl::string_view name, Presence presence, double* out) {
+  if (const JsonNode* node = Find(name, presence)) ToNumber(*node, name, true, out);
 }
 
 void JsonObjectReader::Boolean(absl::string_view name, Presence presence, bool* out) {
@@ -125,7 +129,7 @@ void JsonObjectReader::Numbers(absl::string_view name, Presence presence, std::v
   if (node == nullptr) return;
   out->reserve(node->children.size());
   for (const JsonNode& child : node->children) {
-    if (!ToNumber(child, name, &out->emplace_back())) return;
+    if (!ToNumber(child, name, false, &out->emplace_back())) return;
   }
 }
 

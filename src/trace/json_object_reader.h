@@ -33,6 +33,7 @@ class JsonObjectReader {
   void Integer(absl::string_view name, Presence presence, int64_t least, int64_t most, int64_t* out);
   void Size(absl::string_view name, Presence presence, Bytes* out);             // 0 .. 2^62
   void Number(absl::string_view name, Presence presence, double* out);          // finite, not negative
+  void SignedNumber(absl::string_view name, Presence presence, double* out);    // finite
   void Boolean(absl::string_view name, Presence presence, bool* out);
   void String(absl::string_view name, Presence presence, std::string* out);
   // Integers from `least` to `most`.
@@ -54,7 +55,7 @@ class JsonObjectReader {
   absl::Status Finish(ExtraMembers* extras);
 
  private:
-  bool ToNumber(const JsonNode& node, absl::string_view name, double* out);
+  bool ToNumber(const JsonNode& node, absl::string_view name, bool may_be_negative, double* out);
   const JsonNode* Find(absl::string_view name, Presence presence);
 
   const JsonSource& source_;

@@ -42,10 +42,11 @@ TEST(RunLog, ComesBackFromItsFileAsItWas) {
 
 TEST(RunLog, IsCalledLikeItsFileWhenItHasNoName) {
   RunLog log = SampleLog("");
-  const std::string name = absl::StrCat("unnamed_", getpid(), ".json");
-  ASSERT_TRUE(WriteRunLog(::testing::TempDir() + "/" + name, log).ok());
-  EXPECT_EQ(ReadRunLog(::testing::TempDir() + "/" + name)->name, name);
-  unlink((::testing::TempDir() + "/" + name).c_str());
+  const std::string name = absl::StrCat("unnamed_", getpid());
+  const std::string path = absl::StrCat(::testing::TempDir(), "/", name, ".json.zst");
+  ASSERT_TRUE(WriteRunLog(path, log).ok());
+  EXPECT_EQ(ReadRunLog(path)->name, name);
+  unlink(path.c_str());
 }
 
 TEST(RunLog, RefusesWrongMembersWithLineAndReason) {
@@ -55,6 +56,15 @@ TEST(RunLog, RefusesWrongMembersWithLineAndReason) {
   EXPECT_THAT(ErrorAfter("\"direction\":\"out\"", "\"direction\":\"up\""), HasSubstr("migration 0 has a \"direction\""));
   EXPECT_THAT(ErrorAfter("\"granule\":40", "\"granule\":4294967296"), HasSubstr("migration 0 has 4294967296"));
   EXPECT_THAT(ErrorAfter("\"start\":0.0,\"end\":0.7", "\"start\":1.0,\"end\":0.7"), HasSubstr("ends before it starts"));
+}
+
+TEST(RunLog, KeepsAMoveThatWasOnItsWayWhenTheStepBegan) {
+  RunLog log = SampleLog("r");
+  log.recorded.migrations[0].issued = -0.3;
+  log.recorded.migrations[0].start = -0.2;
+  const auto read = ParseRunLog(*FormatRunLog(log), "run.json");
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(read->recorded.migrations[0].start, -0.2);
 }
 
 TEST(RunLog, IsNotWrittenWithATimeThatIsNoNumber) {
