@@ -1,0 +1,247 @@
+// `thermocline run`: an unmodified program, its large allocations placed in a fast budget.
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "CLI/Config.hpp"  // what App.hpp declares and does not define
+#include "CLI/Formatter.hpp"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "nlohmann/json.hpp"
+#include "src/base/parse_units.h"
+#include "src/cli/command.h"
+#include "src/cli/text_table.h"
+#include "src/plan/make_planner.h"
+#include "src/runtime/settings.h"
+#include "src/tier/tier_spec.h"
+#include "src/trace/trace_file.h"
+
+extern char** environ;
+
+namespace thermocline::cli {
+namespace {
+
+constexpr char kLibrary[] = "libthermocline_preload.so";
+
+struct RunFlags {
+  std::string fast;
+  std::string peak;
+  std::string profile;
+  std::string slow;
+  std::string planner;
+  std::string plan;
+  std::string granule;
+  std::string threshold;
+  std::string stats;
+  bool verify = false;
+  bool no_children = false;
+  bool quiet = false;
+  std::vector<std::string> command;
+};
+
+// What a share is a share of. Without either flag it can't be known before the program has run.
+absl::StatusOr<Bytes> Peak(const RunFlags& flags) {
+  if (!flags.peak.empty()) {
+    const auto peak = ParseBytes(flags.peak);
+    if (!peak.ok()) return UsageError(absl::StrCat("--peak: ", peak.status().message()));
+    return *peak;
+  }
+  if (!flags.profile.empty()) {
+    const auto trace = trace::ReadTrace(flags.profile);
+    if (!trace.ok()) return trace.status();
+    return trace->profile.peak_bytes;
+  }
+  return UsageError(absl::StrCat(
+      "--fast ", flags.fast, " is a share of the program's peak, which is not known: give a size, as --fast 512MiB; or the ",
+      "peak, as --peak 2GiB (a run prints it at its end); or a profile that a run saved, as --profile FILE"));
+}
+
+absl::StatusOr<Bytes> FastBytes(const RunFlags& flags) {
+  const auto budget = ParseBudget(flags.fast);
+  if (!budget.ok()) return UsageError(absl::StrCat("--fast: ", budget.status().message()));
+  if (budget->fraction == 0) return budget->bytes;
+  const auto peak = Peak(flags);
+  if (!peak.ok()) return peak.status();
+  return budget->Resolve(*peak);
+}
+
+// Beside this program: as built (../lib), or as installed.
+absl::StatusOr<std::string> FindLibrary() {
+  std::error_code error;
+  const std::filesystem::path here = std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
+  std::vector<std::filesystem::path> places = {here / "../lib", here / "../lib64", here};
+  for (const auto& entry : std::filesystem::directory_iterator(here / "../lib", error)) {
+    if (entry.is_directory()) places.push_back(entry.path());  // lib/x86_64-linux-gnu
+  }
+  for (const std::filesystem::path& place : places) {
+    const auto path = std::filesystem::weakly_canonical(place / kLibrary, error);
+    if (std::filesystem::exists(path, error)) return path.string();
+  }
+  return absl::NotFoundError(absl::StrCat(kLibrary, " is not beside ", here.string(),
+                                          " nor in its ../lib; reinstall Thermocline, or build the target "
+                                          "thermocline_preload"));
+}
+
+// Everything that would make the runtime refuse, said before the program starts rather than from inside it.
+absl::Status Check(const std::vector<std::pair<std::string, std::string>>& variables) {
+  const auto environment = [&variables](const char* name) -> std::optional<std::string> {
+    for (const auto& [variable, value] : variables) {
+      if (variable == name) return value;
+    }
+    return runtime::ProcessEnvironment()(name);
+  };
+  const auto settings = runtime::ReadSettings({}, environment);
+  if (!settings.ok()) return UsageError(settings.status().message());
+  if (const auto planner = plan::MakePlanner(settings->planner); !planner.ok()) {
+    return UsageError(planner.status().message());
+  }
+  return tier::MakeBlockTier(settings->slow, settings->granule_bytes).status();
+}
+
+absl::StatusOr<std::vector<std::pair<std::string, std::string>>> Variables(const RunFlags& flags) {
+  const auto fast = FastBytes(flags);
+  if (!fast.ok()) return fast.status();
+  if (!flags.threshold.empty()) {
+    const auto threshold = ParseBytes(flags.threshold);
+    if (!threshold.ok()) return UsageError(absl::StrCat("--threshold: ", threshold.status().message()));
+    if (*threshold < KiB(4)) return UsageError("--threshold must be at least 4KiB");
+  }
+  std::vector<std::pair<std::string, std::string>> variables = {{"THERMOCLINE_FAST", absl::StrCat(fast->count())}};
+  const auto add = [&variables](const char* name, const std::string& value) {
+    if (!value.empty()) variables.emplace_back(name, value);
+  };
+  add("THERMOCLINE_SLOW", flags.slow);
+  add("THERMOCLINE_PLANNER", flags.planner);
+  add("THERMOCLINE_PLAN", flags.plan);
+  add("THERMOCLINE_GRANULE", flags.granule);
+  add("THERMOCLINE_THRESHOLD", flags.threshold);
+  if (flags.verify) add("THERMOCLINE_VERIFY", "1");
+  if (flags.no_children) add("THERMOCLINE_CHILDREN", "0");
+  return variables;
+}
+
+// A file that is gone when the run is over, unless the user named it.
+class StatsFile {
+ public:
+  explicit StatsFile(const std::string& named) : path_(named) {
+    if (!named.empty()) return;
+    std::string pattern = (std::filesystem::temp_directory_path() / "thermocline-XXXXXX").string();
+    const int fd = mkostemp(pattern.data(), O_CLOEXEC);
+    if (fd < 0) return;
+    close(fd);
+    path_ = pattern;
+    temporary_ = true;
+  }
+  ~StatsFile() {
+    if (temporary_) unlink(path_.c_str());
+  }
+  StatsFile(const StatsFile&) = delete;
+  StatsFile& operator=(const StatsFile&) = delete;
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+  bool temporary_ = false;
+};
+
+pid_t g_child = 0;
+void Forward(int signum) { kill(g_child, signum); }
+
+// The program's exit status, 128 + N when signal N ended it. Ctrl-C reaches the program by its terminal; other requests to
+// end are passed on.
+absl::StatusOr<int> RunToEnd(const std::vector<std::string>& command) {
+  std::vector<char*> words;
+  for (const std::string& word : command) words.push_back(const_cast<char*>(word.c_str()));
+  words.push_back(nullptr);
+  if (const int error = posix_spawnp(&g_child, words[0], nullptr, nullptr, words.data(), environ)) {
+    return absl::ErrnoToStatus(error, absl::StrCat("cannot start ", command[0]));
+  }
+  for (int signum : {SIGTERM, SIGHUP}) signal(signum, Forward);
+  for (int signum : {SIGINT, SIGQUIT}) signal(signum, SIG_IGN);
+  int status = 0;
+  while (waitpid(g_child, &status, 0) < 0) {
+    if (errno != EINTR) return absl::ErrnoToStatus(errno, absl::StrCat("waiting for ", command[0]));
+  }
+  return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+// One line about the process that placed most.
+void Summarise(const std::string& path, const std::string& command) {
+  std::ifstream file(path);
+  nlohmann::json most;
+  int processes = 0;
+  for (std::string line; std::getline(file, line);) {
+    auto json = nlohmann::json::parse(line, nullptr, false);
+    if (!json.is_object() || !json.contains("peak_live_bytes")) continue;
+    ++processes;
+    if (most.is_null() || json["peak_live_bytes"] > most["peak_live_bytes"]) most = std::move(json);
+  }
+  if (most.is_null()) {
+    Warn(absl::StrCat("nothing was placed: no allocation reached the threshold, or ", command,
+                      " takes no LD_PRELOAD (static or set-user-ID), or ended by a signal"));
+    return;
+  }
+  const auto size = [&most](const char* name) { return FormatBytes(Bytes(most.value(name, int64_t{0}))); };
+  Warn(absl::StrCat("peak ", size("peak_live_bytes"), " placed, in at most ", size("peak_fast_bytes"), " of ",
+                    size("fast_budget_bytes"), " fast memory; moved ", size("bytes_in"), " in and ", size("bytes_out"),
+                    " out, waited ", FormatSeconds(most.value("exposed_seconds", 0.0)),
+                    processes > 1 ? absl::StrCat(" (the largest of ", processes, " processes)") : ""));
+}
+
+absl::StatusOr<int> Run(const RunFlags& flags) {
+  const auto variables = Variables(flags);
+  if (!variables.ok()) return variables.status();
+  if (absl::Status status = Check(*variables); !status.ok()) return status;
+  const auto library = FindLibrary();
+  if (!library.ok()) return library.status();
+
+  const char* others = getenv("LD_PRELOAD");
+  const StatsFile stats(flags.stats);
+  for (const auto& [name, value] : *variables) setenv(name.c_str(), value.c_str(), 1);
+  setenv("LD_PRELOAD", others != nullptr ? absl::StrCat(*library, ":", others).c_str() : library->c_str(), 1);
+  if (!stats.path().empty()) setenv("THERMOCLINE_STATS", std::filesystem::absolute(stats.path()).c_str(), 1);
+  const auto result = RunToEnd(flags.command);
+  const char* mode = getenv("THERMOCLINE");
+  const bool off = mode != nullptr && strcmp(mode, "off") == 0;
+  if (result.ok() && !flags.quiet && !off && !stats.path().empty()) Summarise(stats.path(), flags.command[0]);
+  return result;
+}
+
+}  // namespace
+
+void RegisterRun(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("run", "Run an unmodified program with its large allocations placed:\n"
+                                                "  thermocline run --fast 512MiB -- python3 train.py");
+  const auto flags = std::make_shared<RunFlags>();
+  command->add_option("--fast", flags->fast, "Fast memory: 512MiB, or 20% of the peak (then --peak or --profile too)")
+      ->required();
+  command->add_option("--peak", flags->peak, "The peak that a share is taken of; a run prints it at its end");
+  command->add_option("--profile", flags->profile, "A saved profile to take the peak from");
+  command->add_option("--slow", flags->slow, "file:DIR (default file:/var/tmp), numa:NODE, emulated:...");
+  command->add_option("--planner", flags->planner, "lookahead (default), interval, first_touch, lru");
+  command->add_option("--plan", flags->plan, "A plan saved before, for this program and budget");
+  command->add_option("--granule", flags->granule, "The unit that moves, 64KiB to 1GiB, a power of two");
+  command->add_option("--threshold", flags->threshold, "The size from which an allocation is placed (256KiB)");
+  command->add_option("--stats", flags->stats, "Keep what each process did: a line of JSON each");
+  command->add_flag("--verify", flags->verify, "Checksum every granule that moves");
+  command->add_flag("--no-children", flags->no_children, "Programs that COMMAND starts run without Thermocline");
+  command->add_flag("--quiet", flags->quiet, "No line about the run at its end");
+  command->add_option("command", flags->command, "The program and its arguments, after --")->required();
+  SetExitAction(command, [flags] { return Run(*flags); });
+}
+
+}  // namespace thermocline::cli

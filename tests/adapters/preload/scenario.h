@@ -1,0 +1,61 @@
+/* What the scenarios share. Each is a program's worth of behaviour in one function: it returns when all was right, and ends
+ * the process with status 1 and a line on stderr when something was not. */
+#ifndef THERMOCLINE_TESTS_ADAPTERS_PRELOAD_SCENARIO_H_
+#define THERMOCLINE_TESTS_ADAPTERS_PRELOAD_SCENARIO_H_
+
+#include <stddef.h>
+
+#define MIB ((size_t)1 << 20)
+
+#define CHECK(condition)                                        \
+  do {                                                          \
+    if (!(condition)) Fail(__FILE__, __LINE__, #condition);     \
+  } while (0)
+
+void Fail(const char* file, int line, const char* what);
+
+/* Bytes that tell where they belong. */
+void Fill(void* memory, size_t bytes, unsigned seed);
+int Matches(const void* memory, size_t bytes, unsigned seed);
+
+/* Touches so much other memory that everything else is in the slow tier, with any budget up to 4 MiB. */
+void EvictEverything(void);
+
+/* A file without a name that holds the bytes of Fill(bytes, seed), at its beginning. */
+int FilledFile(size_t bytes, unsigned seed);
+
+/* memory_scenarios.c */
+void Integrity(void);
+void Threads(void);
+void Resizing(void);
+void Zeroes(void);
+void Alignments(void);
+void DoubleFree(void);
+void ForkedCopies(void);
+void ForkedAllocations(void);
+void Advice(void);
+void LockedMemory(void);
+void ThreadStack(void);
+void Overflows(void);
+
+/* call_scenarios.c */
+void RawCall(void);
+void Reads(void);
+void Writes(void);
+void Streams(void);
+void StreamBuffer(void);
+void Sockets(void);
+void RandomBytes(void);
+void ReadWithFullBudget(void);
+void ShortReads(void);
+
+/* signal_scenarios.c */
+void HandlerBefore(void);
+void HandlerAfter(void);
+void HandlerSeen(void);
+void BlockedEverything(void);
+void HandlerMask(void);
+void WildPointer(void);
+void SentSignal(void);
+
+#endif /* THERMOCLINE_TESTS_ADAPTERS_PRELOAD_SCENARIO_H_ */
