@@ -1,0 +1,111 @@
+#include <csignal>
+
+#include "nlohmann/json.hpp"
+#include "tests/cli/cli_fixture.h"
+
+namespace thermocline::testing {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+using RunCommand = Cli;
+
+// Reads 8 MiB blocks into memory of its own: dd's buffer is one large allocation.
+const std::vector<std::string> kCopy = {"dd", "if=/dev/zero", "of=/dev/null", "bs=8M", "count=2", "status=none"};
+
+std::vector<std::string> RunWith(std::vector<std::string> flags, const std::vector<std::string>& command) {
+  flags.insert(flags.begin(), "run");
+  flags.push_back("--");
+  flags.insert(flags.end(), command.begin(), command.end());
+  return flags;
+}
+
+TEST_F(RunCommand, PlacesTheAllocationsOfAnUnmodifiedProgram) {
+  const SubprocessResult result = Thermocline(RunWith({"--fast", "16MiB", "--planner", "lru"}, kCopy));
+  EXPECT_EQ(result.exit_status, 0) << result.err;
+  EXPECT_THAT(result.out, IsEmpty());
+  EXPECT_THAT(result.err, AllOf(HasSubstr("thermocline: peak 8.0"), HasSubstr("of 16.0 MiB fast memory")));
+}
+
+TEST_F(RunCommand, KeepsTheStatisticsOfEachProcess) {
+  const std::string stats = Path("stats.jsonl");
+  ASSERT_EQ(Thermocline(RunWith({"--fast", "16MiB", "--planner", "lru", "--stats", stats, "--quiet"}, kCopy)).exit_status, 0);
+  const auto json = nlohmann::json::parse(Read(stats));
+  EXPECT_EQ(json["fast_budget_bytes"], 16 << 20);
+  EXPECT_GE(json["peak_live_bytes"], 8 << 20);
+}
+
+TEST_F(RunCommand, AShareNeedsAPeak) {
+  const SubprocessResult without = Thermocline(RunWith({"--fast", "20%"}, {"true"}));
+  EXPECT_EQ(without.exit_status, 2);
+  EXPECT_THAT(without.err, AllOf(HasSubstr("--fast 20%"), HasSubstr("--peak"), HasSubstr("--profile")));
+  const SubprocessResult with = Thermocline(RunWith({"--fast", "20%", "--peak", "160MiB", "--planner", "lru"}, kCopy));
+  EXPECT_EQ(with.exit_status, 0) << with.err;
+  EXPECT_THAT(with.err, HasSubstr("of 32.0 MiB fast memory"));
+}
+
+TEST_F(RunCommand, PassesTheProgramsExitStatusOn) {
+  EXPECT_EQ(Thermocline(RunWith({"--fast", "16MiB", "--quiet"}, {"sh", "-c", "exit 7"})).exit_status, 7);
+  EXPECT_EQ(Thermocline(RunWith({"--fast", "16MiB", "--quiet"}, {"sh", "-c", "kill -TERM $$"})).exit_status, 128 + SIGTERM);
+}
+
+TEST_F(RunCommand, GivesTheProgramItsArgumentsAndStreamsAsTheyAre) {
+  const SubprocessResult result =
+      Thermocline(RunWith({"--fast", "16MiB", "--quiet"}, {"printf", "%s|", "--fast", "a b", "", "--", "-h"}));
+  EXPECT_EQ(result.out, "--fast|a b||--|-h|");
+  EXPECT_THAT(result.err, IsEmpty());
+}
+
+TEST_F(RunCommand, SaysThatNothingWasPlaced) {
+  EXPECT_THAT(Thermocline(RunWith({"--fast", "16MiB"}, {"true"})).err, HasSubstr("nothing was placed"));
+}
+
+TEST_F(RunCommand, RefusesWrongSettingsBeforeTheProgramStarts) {
+  struct Wrong {
+    std::vector<std::string> flags;
+    const char* says;
+    int status;
+  };
+  const std::vector<Wrong> wrongs = {
+      {{"--fast", "lots"}, "lots", 2},
+      {{"--fast", "1MiB"}, "granules", 2},
+      {{"--fast", "100000TiB"}, "this machine has", 2},
+      {{"--fast", "16MiB", "--planner", "luck"}, "luck", 2},
+      {{"--fast", "16MiB", "--threshold", "1"}, "--threshold", 2},
+      {{"--fast", "16MiB", "--slow", "flie:/var/tmp"}, "flie:/var/tmp", 2},
+      {{"--fast", "16MiB", "--slow", "file:/no/such/directory"}, "/no/such/directory", 1},
+      {{"--fast", "20%", "--profile", "/no/such/profile"}, "/no/such/profile", 1},
+  };
+  for (const Wrong& wrong : wrongs) {
+    const SubprocessResult result = Thermocline(RunWith(wrong.flags, {"sh", "-c", "echo started"}));
+    EXPECT_EQ(result.exit_status, wrong.status) << result.err;
+    EXPECT_THAT(result.out, IsEmpty());
+    EXPECT_THAT(result.err, HasSubstr(wrong.says));
+  }
+}
+
+TEST_F(RunCommand, SaysThatAProgramCannotBeStarted) {
+  const SubprocessResult result = Thermocline(RunWith({"--fast", "16MiB"}, {"no-such-program-at-all"}));
+  EXPECT_EQ(result.exit_status, 1);
+  EXPECT_THAT(result.err, AllOf(HasSubstr("no-such-program-at-all"), HasSubstr("No such file")));
+}
+
+TEST_F(RunCommand, ChildrenCanBeLeftAlone) {
+  EXPECT_THAT(Thermocline(RunWith({"--fast", "16MiB", "--quiet"}, {"sh", "-c", "env"})).out, HasSubstr("LD_PRELOAD="));
+  EXPECT_THAT(Thermocline(RunWith({"--fast", "16MiB", "--quiet", "--no-children"}, {"sh", "-c", "env"})).out,
+              Not(HasSubstr("LD_PRELOAD=")));
+}
+
+TEST_F(RunCommand, LeavesNoFileBehind) {
+  ASSERT_EQ(setenv("TMPDIR", folder_.c_str(), 1), 0);
+  const SubprocessResult result = Thermocline(RunWith({"--fast", "16MiB", "--slow", "file:" + folder_.string()}, kCopy));
+  unsetenv("TMPDIR");
+  EXPECT_EQ(result.exit_status, 0) << result.err;
+  EXPECT_TRUE(std::filesystem::is_empty(folder_));
+}
+
+}  // namespace
+}  // namespace thermocline::testing
