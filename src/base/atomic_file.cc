@@ -72,7 +72,8 @@ absl::Status WriteFileAtomically(const std::string& path, absl::string_view cont
   absl::Status status = WriteTemporary(fd, path, contents, exists ? &info : nullptr);
   if (close(fd) != 0 && status.ok()) status = Failed(path, "close", "check the disk");
   if (!status.ok()) return status;
-  if (rename(temporary.c_str(), target.c_str()) != 0) return Failed(path, "rename", "check the directory's permissions");
+  if (rename(temporary.c_str(), target.c_str()) != 0)
+    return Failed(path, "rename", "check the directory's permissions");
   std::move(remove_it).Cancel();
   return absl::OkStatus();
 }

@@ -32,8 +32,9 @@ absl::Status Explain(const Flags& flags) {
     absl::StatusOr<trace::TraceFile> read = trace::ReadTrace(flags.trace);
     if (!read.ok()) return read.status();
     if (profile::SequenceHash(read->profile) != plan->sequence_hash) {
-      return absl::InvalidArgumentError(absl::StrCat(flags.plan, " was not made from ", flags.trace,
-                                                     ": their sequences of allocations differ; give the plan's own trace"));
+      return absl::InvalidArgumentError(
+          absl::StrCat(flags.plan, " was not made from ", flags.trace,
+                       ": their sequences of allocations differ; give the plan's own trace"));
     }
     trace = *std::move(read);
   }

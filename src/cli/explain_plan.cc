@@ -28,9 +28,12 @@ GranuleRange GranulesOf(const plan::MigrationPlan& plan, const plan::Placement& 
 
 absl::string_view RegionText(plan::Region region) {
   switch (region) {
-    case plan::Region::kShortLived: return "short-lived region: always fast, because it lives within one layer or is always wanted";
-    case plan::Region::kMigratable: return "migratable: its granules move between fast and slow memory";
-    case plan::Region::kFixed: return "fixed: it was allocated before the plan, keeps its address, and its granules move";
+    case plan::Region::kShortLived:
+      return "short-lived region: always fast, because it lives within one layer or is always wanted";
+    case plan::Region::kMigratable:
+      return "migratable: its granules move between fast and slow memory";
+    case plan::Region::kFixed:
+      return "fixed: it was allocated before the plan, keeps its address, and its granules move";
   }
   return "unknown";
 }
@@ -79,7 +82,8 @@ std::string TensorsIn(const plan::MigrationPlan& plan, const std::vector<Granule
   return absl::StrJoin(parts, ", ");
 }
 
-std::string ActionText(const plan::MigrationPlan& plan, absl::string_view what, const std::vector<GranuleId>& granules) {
+std::string ActionText(const plan::MigrationPlan& plan, absl::string_view what,
+                       const std::vector<GranuleId>& granules) {
   if (granules.empty()) return "";
   return absl::StrCat(what, ": granules ", IdsText(granules), "\n    tensors there: ", TensorsIn(plan, granules), "\n");
 }
@@ -122,7 +126,10 @@ std::string UsesText(const profile::Profile& profile, const profile::Tensor& ten
   if (uses.empty()) return "no layer touches it\n";
   std::vector<std::string> parts;
   for (const profile::Access& use : uses) {
-    parts.push_back(absl::StrCat(use.layer.value(), use.read ? " read" : "", use.overwrite ? " overwritten" : use.write ? " written" : ""));
+    parts.push_back(absl::StrCat(use.layer.value(), use.read ? " read" : "",
+                                 use.overwrite ? " overwritten"
+                                 : use.write   ? " written"
+                                               : ""));
   }
   std::string text = absl::StrCat("touched in layers: ", absl::StrJoin(parts, ", "), "\n");
   const int64_t count = profile.layers.size();
@@ -145,14 +152,15 @@ std::string UsesText(const profile::Profile& profile, const profile::Tensor& ten
 }  // namespace
 
 std::string ExplainPlan(const plan::MigrationPlan& plan, const profile::Profile* profile) {
-  std::string text = absl::StrCat(
-      "planner ", plan.planner, ", budget ", FormatBytes(plan.budget), " in granules of ", FormatBytes(plan.granule_bytes),
-      plan.interval_layers > 0 ? absl::StrCat(", interval of ", plan.interval_layers, " layers") : "", "\n",
-      plan.placements.size(), " tensors in ", FormatBytes(Bytes(plan.layout_end - plan.layout_base)),
-      " of addresses, of them ", FormatBytes(plan.short_lived_bytes), " always-fast short-lived region\n",
-      "expects ", FormatSeconds(plan.predicted_seconds), " a step, ", FormatSeconds(plan.predicted_exposed_seconds),
-      " of it exposed; ", FormatBytes(plan.predicted_in), " in, ", FormatBytes(plan.predicted_out), " out\n\n",
-      "Granules, when each layer starts:\n");
+  std::string text =
+      absl::StrCat("planner ", plan.planner, ", budget ", FormatBytes(plan.budget), " in granules of ",
+                   FormatBytes(plan.granule_bytes),
+                   plan.interval_layers > 0 ? absl::StrCat(", interval of ", plan.interval_layers, " layers") : "",
+                   "\n", plan.placements.size(), " tensors in ", FormatBytes(Bytes(plan.layout_end - plan.layout_base)),
+                   " of addresses, of them ", FormatBytes(plan.short_lived_bytes), " always-fast short-lived region\n",
+                   "expects ", FormatSeconds(plan.predicted_seconds), " a step, ",
+                   FormatSeconds(plan.predicted_exposed_seconds), " of it exposed; ", FormatBytes(plan.predicted_in),
+                   " in, ", FormatBytes(plan.predicted_out), " out\n\n", "Granules, when each layer starts:\n");
   TextTable table({">layer", "name", ">needs", ">fetch", ">write back", ">release", ">provide"});
   for (size_t i = 0; i < plan.layers.size(); ++i) {
     const plan::LayerActions& actions = plan.layers[i];
@@ -164,7 +172,8 @@ std::string ExplainPlan(const plan::MigrationPlan& plan, const profile::Profile*
   return text + table.Format();
 }
 
-absl::StatusOr<std::string> ExplainLayer(const plan::MigrationPlan& plan, const profile::Profile* profile, LayerId layer) {
+absl::StatusOr<std::string> ExplainLayer(const plan::MigrationPlan& plan, const profile::Profile* profile,
+                                         LayerId layer) {
   const int64_t index = layer.value();
   if (index < 0 || index >= plan.layers.size()) {
     return absl::NotFoundError(absl::StrCat("has no layer ", index, "; it has ", plan.layers.size(), ", from 0 on"));
@@ -181,7 +190,8 @@ absl::StatusOr<std::string> ExplainLayer(const plan::MigrationPlan& plan, const 
   for (size_t i = 0; i < actions.fetch.size();) {
     std::vector<GranuleId> same;
     const LayerId deadline = actions.fetch[i].deadline;
-    for (; i < actions.fetch.size() && actions.fetch[i].deadline == deadline; ++i) same.push_back(actions.fetch[i].granule);
+    for (; i < actions.fetch.size() && actions.fetch[i].deadline == deadline; ++i)
+      same.push_back(actions.fetch[i].granule);
     absl::StrAppend(&text, "    by ", LayerText(profile, deadline.value()), ": ", IdsText(same), "\n");
   }
   absl::StrAppend(&text, ActionText(plan, "  needs before it computes", actions.need));
@@ -194,11 +204,13 @@ absl::StatusOr<std::string> ExplainTensor(const plan::MigrationPlan& plan, const
   const auto found = std::find_if(plan.placements.begin(), plan.placements.end(),
                                   [&](const plan::Placement& placement) { return placement.tensor == tensor; });
   if (found == plan.placements.end()) {
-    return absl::NotFoundError(absl::StrCat("has no tensor ", tensor.value(), "; `profile show` lists a trace's tensors"));
+    return absl::NotFoundError(
+        absl::StrCat("has no tensor ", tensor.value(), "; `profile show` lists a trace's tensors"));
   }
   const GranuleRange range = GranulesOf(plan, *found);
-  std::string text = absl::StrCat("tensor ", tensor.value(), ", ", FormatBytes(found->bytes), ", at offset ", found->offset,
-                                  ", granules ", range.first, "-", range.last, "\n", RegionText(found->region), "\n");
+  std::string text =
+      absl::StrCat("tensor ", tensor.value(), ", ", FormatBytes(found->bytes), ", at offset ", found->offset,
+                   ", granules ", range.first, "-", range.last, "\n", RegionText(found->region), "\n");
   if (const profile::Tensor* used = FindTensor(profile, tensor)) absl::StrAppend(&text, UsesText(*profile, *used));
   std::string events;
   for (size_t i = 0; i < plan.layers.size(); ++i) {

@@ -15,7 +15,8 @@
 namespace thermocline::cli {
 
 std::string ExplainPlan(const plan::MigrationPlan& plan, const profile::Profile* profile);
-absl::StatusOr<std::string> ExplainLayer(const plan::MigrationPlan& plan, const profile::Profile* profile, LayerId layer);
+absl::StatusOr<std::string> ExplainLayer(const plan::MigrationPlan& plan, const profile::Profile* profile,
+                                         LayerId layer);
 absl::StatusOr<std::string> ExplainTensor(const plan::MigrationPlan& plan, const profile::Profile* profile,
                                           TensorId tensor);
 

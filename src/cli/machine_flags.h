@@ -1,6 +1,7 @@
 // The flags that describe a machine to `plan` and `simulate`: --slow, --compute, --granule.
 //
-// Thread safety: pure functions and plain data. Errors: UsageError naming the flag's text, what is wrong, what is right.
+// Thread safety: pure functions and plain data. Errors: UsageError naming the flag's text, what is wrong, what is
+// right.
 #ifndef THERMOCLINE_CLI_MACHINE_FLAGS_H_
 #define THERMOCLINE_CLI_MACHINE_FLAGS_H_
 
@@ -22,8 +23,8 @@ absl::StatusOr<plan::TierSpec> ParseTierSpec(absl::string_view text);
 
 // How much faster another machine computes.
 struct ComputeScale {
-  double scale = 1;                    // divides each layer's time
-  double flops = 0;                    // with `memory`: a layer takes what its flops or its bytes take, the longer
+  double scale = 1;  // divides each layer's time
+  double flops = 0;  // with `memory`: a layer takes what its flops or its bytes take, the longer
   BytesPerSecond memory;
 };
 // "scale=20" or "flops=60e12,memory=3TB/s".

@@ -72,7 +72,8 @@ absl::Status MakePlan(const Flags& flags) {
 }  // namespace
 
 void RegisterPlan(CLI::App& app) {
-  CLI::App* const plan = app.add_subcommand("plan", "Make a plan from a trace, for a run that then needs no profiled step");
+  CLI::App* const plan =
+      app.add_subcommand("plan", "Make a plan from a trace, for a run that then needs no profiled step");
   const auto flags = std::make_shared<Flags>();
   plan->add_option("--trace", flags->trace, "The trace or profile: plain, .gz or .zst")->required();
   plan->add_option("--fast", flags->fast, "The fast budget: 20% of the trace's peak, or 8GiB")->required();

@@ -16,7 +16,8 @@ absl::StatusOr<profile::Profile> ReadProfileFor(const std::string& path, const M
   absl::StatusOr<trace::TraceFile> trace = trace::ReadTrace(path);
   if (!trace.ok()) return trace.status();
   profile::Profile profile = std::move(trace->profile);
-  if (profile.layers.empty()) return absl::InvalidArgumentError(absl::StrCat(path, ": has no layers, so nothing to plan"));
+  if (profile.layers.empty())
+    return absl::InvalidArgumentError(absl::StrCat(path, ": has no layers, so nothing to plan"));
   if (profile.peak_bytes == Bytes(0)) profile.peak_bytes = profile::PeakBytes(profile);
   if (absl::Status status = flags.Rescale(&profile); !status.ok()) return status;
   return profile;
@@ -40,9 +41,10 @@ void WarnBelowFloor(const profile::Profile& profile, Bytes budget) {
   const profile::Floor floor = profile::FloorBytes(profile);
   if (budget >= floor.bytes) return;
   const std::string& name = profile.layers[floor.layer.value()].name;
-  Warn(absl::StrFormat("a budget of %s is below the floor of %s, what layer %d%s needs at once: it will be fetched by demand",
-                       FormatBytes(budget), FormatBytes(floor.bytes), floor.layer.value(),
-                       name.empty() ? "" : absl::StrCat(" (", name, ")")));
+  Warn(absl::StrFormat(
+      "a budget of %s is below the floor of %s, what layer %d%s needs at once: it will be fetched by demand",
+      FormatBytes(budget), FormatBytes(floor.bytes), floor.layer.value(),
+      name.empty() ? "" : absl::StrCat(" (", name, ")")));
 }
 
 nlohmann::ordered_json MachineToJson(const plan::Machine& machine) {

@@ -42,7 +42,9 @@ std::string AccessText(const profile::Tensor& tensor) {
   for (const profile::Access& access : tensor.accesses) {
     if (++shown > 8) return absl::StrCat(text, " and ", tensor.accesses.size() - 8, " more");
     absl::StrAppend(&text, text.empty() ? "" : " ", access.layer.value(), access.read ? "r" : "",
-                    access.overwrite ? "o" : access.write ? "w" : "");
+                    access.overwrite ? "o"
+                    : access.write   ? "w"
+                                     : "");
   }
   return text;
 }

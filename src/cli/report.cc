@@ -32,11 +32,13 @@ absl::Status Report(const Flags& flags) {
     logs.push_back(*std::move(log));
   }
   if (!flags.trace.empty()) {
-    if (absl::Status status = WriteFileAtomically(flags.trace, report::FormatChromeTrace(logs)); !status.ok()) return status;
+    if (absl::Status status = WriteFileAtomically(flags.trace, report::FormatChromeTrace(logs)); !status.ok())
+      return status;
     Warn(absl::StrCat("wrote ", flags.trace, "; open it in ui.perfetto.dev"));
   }
   if (flags.output.empty()) return absl::OkStatus();
-  if (absl::Status status = WriteFileAtomically(flags.output, report::FormatHtmlReport(logs)); !status.ok()) return status;
+  if (absl::Status status = WriteFileAtomically(flags.output, report::FormatHtmlReport(logs)); !status.ok())
+    return status;
   Warn(absl::StrCat("wrote ", flags.output, "; open it in a browser"));
   return absl::OkStatus();
 }

@@ -98,11 +98,13 @@ void PrintRowsAsJson(const profile::Profile& profile, const plan::Machine& machi
 void PrintRowsAsText(const profile::Profile& profile, const std::vector<Row>& rows) {
   std::cout << "model " << Printable(profile.model) << ", peak " << FormatBytes(profile.peak_bytes) << ", floor "
             << FormatBytes(profile::FloorBytes(profile).bytes) << "\n";
-  TextTable table({">fast", ">of peak", "policy", ">step", ">to all fast", ">exposed", ">in", ">out", ">demand", ">late"});
+  TextTable table(
+      {">fast", ">of peak", "policy", ">step", ">to all fast", ">exposed", ">in", ">out", ">demand", ">late"});
   for (const Row& row : rows) {
     const double ratio = row.step.compute_seconds > 0 ? row.step.seconds / row.step.compute_seconds : 1;
-    table.Add({FormatBytes(row.budget), absl::StrFormat("%.1f%%", 100.0 * row.budget.count() / profile.peak_bytes.count()),
-               row.policy, FormatSeconds(row.step.seconds), absl::StrFormat("%.3fx", ratio),
+    table.Add({FormatBytes(row.budget),
+               absl::StrFormat("%.1f%%", 100.0 * row.budget.count() / profile.peak_bytes.count()), row.policy,
+               FormatSeconds(row.step.seconds), absl::StrFormat("%.3fx", ratio),
                FormatSeconds(row.step.exposed_seconds), FormatBytes(row.step.bytes_in), FormatBytes(row.step.bytes_out),
                absl::StrCat(row.step.demand_fetches), absl::StrCat(row.step.late_fetches)});
   }
@@ -144,7 +146,8 @@ absl::Status Simulate(const Flags& flags) {
 }  // namespace
 
 void RegisterSimulate(CLI::App& app) {
-  CLI::App* const simulate = app.add_subcommand("simulate", "Predict a traced step's time on a machine, planner by planner");
+  CLI::App* const simulate =
+      app.add_subcommand("simulate", "Predict a traced step's time on a machine, planner by planner");
   const auto flags = std::make_shared<Flags>();
   simulate->add_option("--trace", flags->trace, "The trace or profile: plain, .gz or .zst")->required();
   simulate->add_option("--fast", flags->fast, "Fast budgets: 10%,20%,50% of the trace's peak, or sizes")

@@ -18,11 +18,15 @@ constexpr double kMicros = 1e6;
 class Events {
  public:
   void Add(const ordered_json& event) {
-    absl::StrAppend(&text_, text_.empty() ? "" : ",\n", event.dump(-1, ' ', false, ordered_json::error_handler_t::replace));
+    absl::StrAppend(&text_, text_.empty() ? "" : ",\n",
+                    event.dump(-1, ' ', false, ordered_json::error_handler_t::replace));
   }
   void NameTrack(int process, int track, const std::string& name) {
     Add({{"ph", "M"}, {"name", "thread_name"}, {"pid", process}, {"tid", track}, {"args", {{"name", name}}}});
-    Add({{"ph", "M"}, {"name", "thread_sort_index"}, {"pid", process}, {"tid", track},
+    Add({{"ph", "M"},
+         {"name", "thread_sort_index"},
+         {"pid", process},
+         {"tid", track},
          {"args", {{"sort_index", track}}}});
   }
   void Span(int process, int track, const std::string& name, double start, double end, const ordered_json& args) {

@@ -10,7 +10,8 @@
 namespace thermocline::report {
 namespace {
 
-// The lanes of one direction. A lane is reused from the moment at which its last bar ends; the lowest free one is taken.
+// The lanes of one direction. A lane is reused from the moment at which its last bar ends; the lowest free one is
+// taken.
 class Direction {
  public:
   int Take(double start, double end) {

@@ -109,13 +109,20 @@ bool Finite(const RunLog& log) {
     return std::all_of(numbers.begin(), numbers.end(), [](double number) { return std::isfinite(number); });
   };
   return std::all_of(log.tiers.begin(), log.tiers.end(),
-                     [&](const RunTier& t) { return finite({t.in.rate(), t.out.rate()}); }) &&
+                     [&](const RunTier& t) {
+                       return finite({t.in.rate(), t.out.rate()});
+                     }) &&
          std::all_of(log.steps.begin(), log.steps.end(),
-                     [&](const RunStep& s) { return finite({s.seconds, s.exposed_seconds}); }) &&
+                     [&](const RunStep& s) {
+                       return finite({s.seconds, s.exposed_seconds});
+                     }) &&
          std::all_of(log.recorded.layers.begin(), log.recorded.layers.end(),
-                     [&](const RunLayer& l) { return finite({l.start, l.end, l.exposed_seconds}); }) &&
-         std::all_of(log.recorded.migrations.begin(), log.recorded.migrations.end(),
-                     [&](const Migration& m) { return finite({m.issued, m.start, m.end}); });
+                     [&](const RunLayer& l) {
+                       return finite({l.start, l.end, l.exposed_seconds});
+                     }) &&
+         std::all_of(log.recorded.migrations.begin(), log.recorded.migrations.end(), [&](const Migration& m) {
+           return finite({m.issued, m.start, m.end});
+         });
 }
 
 ordered_json ToJson(const RunStep& step) {
@@ -151,9 +158,7 @@ ordered_json ToJson(const Migration& move) {
   return json;
 }
 
-std::string Text(const ordered_json& json) {
-  return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
-}
+std::string Text(const ordered_json& json) { return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace); }
 
 // One element a line, so that messages about the file can be followed.
 template <typename Items>
@@ -207,21 +212,21 @@ absl::StatusOr<std::string> FormatRunLog(const RunLog& log) {
   if (!Finite(log)) return absl::InvalidArgumentError("the run log holds a time or a rate that is not a number");
   ordered_json tiers = ordered_json::array();
   for (const RunTier& tier : log.tiers) {
-    tiers.push_back({{"name", tier.name},
-                     {"in_bytes_per_second", tier.in.rate()},
-                     {"out_bytes_per_second", tier.out.rate()}});
+    tiers.push_back(
+        {{"name", tier.name}, {"in_bytes_per_second", tier.in.rate()}, {"out_bytes_per_second", tier.out.rate()}});
   }
-  std::string out = absl::StrCat("{\"run_log_version\":1,\n\"name\":", Text(log.name), ",\n\"program\":",
-                                 Text(log.program), ",\n\"model\":", Text(log.model), ",\n\"planner\":",
-                                 Text(log.planner));
+  std::string out =
+      absl::StrCat("{\"run_log_version\":1,\n\"name\":", Text(log.name), ",\n\"program\":", Text(log.program),
+                   ",\n\"model\":", Text(log.model), ",\n\"planner\":", Text(log.planner));
   absl::StrAppend(&out, ",\n\"budget_bytes\":", log.budget.count(), ",\n\"peak_bytes\":", log.peak_bytes.count(),
-                  ",\n\"peak_fast_bytes\":", log.peak_fast_bytes.count(), ",\n\"granule_bytes\":",
-                  log.granule_bytes.count(), ",\n\"tiers\":", Text(tiers));
+                  ",\n\"peak_fast_bytes\":", log.peak_fast_bytes.count(),
+                  ",\n\"granule_bytes\":", log.granule_bytes.count(), ",\n\"tiers\":", Text(tiers));
   for (const auto& [name, text] : log.extras) absl::StrAppend(&out, ",\n", Text(name), ":", text);
   absl::StrAppend(&out, ",\n\"steps\":", Lines(log.steps));
   if (log.recorded.index >= 0) {
-    absl::StrAppend(&out, ",\n\"recorded_step\":{\"index\":", log.recorded.index, ",\n\"layers\":",
-                    Lines(log.recorded.layers), ",\n\"migrations\":", Lines(log.recorded.migrations), "}");
+    absl::StrAppend(&out, ",\n\"recorded_step\":{\"index\":", log.recorded.index,
+                    ",\n\"layers\":", Lines(log.recorded.layers), ",\n\"migrations\":", Lines(log.recorded.migrations),
+                    "}");
   }
   absl::StrAppend(&out, "}\n");
   return out;

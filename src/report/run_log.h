@@ -58,10 +58,10 @@ struct RunLayer {
 struct Migration {
   GranuleId granule{0};
   tier::Direction direction = tier::Direction::kIn;
-  double issued = 0;   // when it was queued
-  double start = 0;    // when the tier took it
-  double end = 0;      // when it had arrived
-  LayerId layer{0};    // that was running when it was issued
+  double issued = 0;  // when it was queued
+  double start = 0;   // when the tier took it
+  double end = 0;     // when it had arrived
+  LayerId layer{0};   // that was running when it was issued
   Bytes bytes;
   bool demand = false;  // a thread waited for it; else it was planned
 

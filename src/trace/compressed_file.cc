@@ -27,8 +27,8 @@ constexpr size_t kChunk = size_t{1} << 18;
 // Says whether `unpacked` bytes out of `packed` are still plausible.
 absl::Status CheckLimits(size_t unpacked, size_t packed, absl::string_view name, const UnpackLimits& limits) {
   if (unpacked > limits.most.count()) {
-    return absl::InvalidArgumentError(absl::StrCat(name, ": holds more than ", FormatBytes(limits.most),
-                                                   " unpacked; that is the most that is read"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(name, ": holds more than ", FormatBytes(limits.most), " unpacked; that is the most that is read"));
   }
   if (unpacked > limits.ratio_from.count() && unpacked / limits.most_ratio > packed) {
     return absl::InvalidArgumentError(
@@ -39,8 +39,8 @@ absl::Status CheckLimits(size_t unpacked, size_t packed, absl::string_view name,
 }
 
 absl::Status Damaged(absl::string_view name, absl::string_view format, absl::string_view why) {
-  return absl::InvalidArgumentError(absl::StrCat(name, ": the ", format, " data is damaged: ", why,
-                                                 "; copy or write the file again"));
+  return absl::InvalidArgumentError(
+      absl::StrCat(name, ": the ", format, " data is damaged: ", why, "; copy or write the file again"));
 }
 
 absl::StatusOr<std::string> UnpackGzip(const std::string& packed, absl::string_view name, const UnpackLimits& limits) {
@@ -151,9 +151,12 @@ absl::StatusOr<std::string> Unpack(std::string packed, absl::string_view name, c
 
 absl::StatusOr<std::string> Pack(absl::string_view text, Compression compression) {
   switch (compression) {
-    case Compression::kGzip: return PackGzip(text);
-    case Compression::kZstd: return PackZstd(text);
-    case Compression::kNone: break;
+    case Compression::kGzip:
+      return PackGzip(text);
+    case Compression::kZstd:
+      return PackZstd(text);
+    case Compression::kNone:
+      break;
   }
   return std::string(text);
 }

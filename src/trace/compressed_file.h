@@ -18,8 +18,8 @@ namespace thermocline::trace {
 
 // What keeps a small hostile file from filling memory.
 struct UnpackLimits {
-  Bytes most = GiB(4);           // unpacked
-  int64_t most_ratio = 300;      // unpacked to packed, looked at from `ratio_from` on
+  Bytes most = GiB(4);       // unpacked
+  int64_t most_ratio = 300;  // unpacked to packed, looked at from `ratio_from` on
   Bytes ratio_from = MiB(64);
 };
 

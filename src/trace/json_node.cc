@@ -50,7 +50,9 @@ class Builder {
   absl::Status status() const { return status_; }
   JsonNode TakeRoot() { return std::move(root_); }
 
-  bool null() { return Scalar(JsonNode::Kind::kNull, [](JsonNode&) {}); }
+  bool null() {
+    return Scalar(JsonNode::Kind::kNull, [](JsonNode&) {});
+  }
   bool boolean(bool value) {
     return Scalar(JsonNode::Kind::kBool, [value](JsonNode& node) { node.boolean = value; });
   }
@@ -180,21 +182,31 @@ class Builder {
 
 double JsonNode::AsDouble() const {
   switch (kind) {
-    case Kind::kSigned: return static_cast<double>(signed_value);
-    case Kind::kUnsigned: return static_cast<double>(unsigned_value);
-    case Kind::kDouble: return number;
-    default: return 0;
+    case Kind::kSigned:
+      return static_cast<double>(signed_value);
+    case Kind::kUnsigned:
+      return static_cast<double>(unsigned_value);
+    case Kind::kDouble:
+      return number;
+    default:
+      return 0;
   }
 }
 
 absl::string_view KindName(JsonNode::Kind kind) {
   switch (kind) {
-    case JsonNode::Kind::kNull: return "null";
-    case JsonNode::Kind::kBool: return "true or false";
-    case JsonNode::Kind::kString: return "a string";
-    case JsonNode::Kind::kArray: return "an array";
-    case JsonNode::Kind::kObject: return "an object";
-    default: return "a number";
+    case JsonNode::Kind::kNull:
+      return "null";
+    case JsonNode::Kind::kBool:
+      return "true or false";
+    case JsonNode::Kind::kString:
+      return "a string";
+    case JsonNode::Kind::kArray:
+      return "an array";
+    case JsonNode::Kind::kObject:
+      return "an object";
+    default:
+      return "a number";
   }
 }
 

@@ -1,9 +1,9 @@
-// JSON text as a tree that knows where in the text each value stands, so that a reader can refuse a value with its line.
-// Long arrays are handed over element by element: a document is never in memory as a tree all at once.
+// JSON text as a tree that knows where in the text each value stands, so that a reader can refuse a value with its
+// line. Long arrays are handed over element by element: a document is never in memory as a tree all at once.
 //
 // Thread safety: pure functions and plain data. Ownership: nodes own their text; they refer to the source by offset.
-// Errors: absl::InvalidArgumentError "NAME:LINE:COLUMN: what is wrong". Bounded in depth and in the number of values, so
-// hostile text costs neither stack nor unbounded memory.
+// Errors: absl::InvalidArgumentError "NAME:LINE:COLUMN: what is wrong". Bounded in depth and in the number of values,
+// so hostile text costs neither stack nor unbounded memory.
 #ifndef THERMOCLINE_TRACE_JSON_NODE_H_
 #define THERMOCLINE_TRACE_JSON_NODE_H_
 
@@ -52,7 +52,7 @@ struct JsonSource {
 
 struct JsonParseOptions {
   int max_depth = 64;
-  int64_t max_values = int64_t{1} << 22;     // in memory at a time
+  int64_t max_values = int64_t{1} << 22;         // in memory at a time
   std::vector<absl::string_view> streamed = {};  // members of the outermost object whose array elements are handed over
 };
 

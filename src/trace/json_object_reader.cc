@@ -72,8 +72,8 @@ bool JsonObjectReader::ToInteger(const JsonNode& node, absl::string_view name, i
     return true;
   }
   const absl::string_view text = node.is_number() ? source_.Slice(node) : KindName(node.kind);
-  Refuse(node, absl::StrCat("has ", text.substr(0, 40), " in \"", name, "\"; it must be an integer from ", least, " to ",
-                            most));
+  Refuse(node, absl::StrCat("has ", text.substr(0, 40), " in \"", name, "\"; it must be an integer from ", least,
+                            " to ", most));
   return false;
 }
 
@@ -84,7 +84,8 @@ bool JsonObjectReader::ToNumber(const JsonNode& node, absl::string_view name, bo
     return true;
   }
   const absl::string_view text = node.is_number() ? source_.Slice(node) : KindName(node.kind);
-  Refuse(node, absl::StrCat("has ", text.substr(0, 40), " in \"", name, "\"; it must be a number", may_be_negative ? "" : ", not negative"));
+  Refuse(node, absl::StrCat("has ", text.substr(0, 40), " in \"", name, "\"; it must be a number",
+                            may_be_negative ? "" : ", not negative"));
   return false;
 }
 

@@ -1,8 +1,8 @@
 // JsonObjectReader: takes the known members out of a JSON object, refuses wrong ones, and keeps the unknown ones.
 //
-// Usage: construct, call one function per known member, then Finish. The first thing wrong is the one reported; after it
-// the functions do nothing. A member that is absent leaves its output as it is, unless it is required.
-// Thread safety: none. Ownership: refers to the node and the source. Errors: as JsonSource::Error.
+// Usage: construct, call one function per known member, then Finish. The first thing wrong is the one reported; after
+// it the functions do nothing. A member that is absent leaves its output as it is, unless it is required. Thread
+// safety: none. Ownership: refers to the node and the source. Errors: as JsonSource::Error.
 #ifndef THERMOCLINE_TRACE_JSON_OBJECT_READER_H_
 #define THERMOCLINE_TRACE_JSON_OBJECT_READER_H_
 
@@ -31,9 +31,9 @@ class JsonObjectReader {
   JsonObjectReader(const JsonSource& source, const JsonNode& node, std::string what);
 
   void Integer(absl::string_view name, Presence presence, int64_t least, int64_t most, int64_t* out);
-  void Size(absl::string_view name, Presence presence, Bytes* out);             // 0 .. 2^62
-  void Number(absl::string_view name, Presence presence, double* out);          // finite, not negative
-  void SignedNumber(absl::string_view name, Presence presence, double* out);    // finite
+  void Size(absl::string_view name, Presence presence, Bytes* out);           // 0 .. 2^62
+  void Number(absl::string_view name, Presence presence, double* out);        // finite, not negative
+  void SignedNumber(absl::string_view name, Presence presence, double* out);  // finite
   void Boolean(absl::string_view name, Presence presence, bool* out);
   void String(absl::string_view name, Presence presence, std::string* out);
   // Integers from `least` to `most`.

@@ -21,7 +21,7 @@ namespace thermocline::trace {
 // A profile, and the members of its trace that this version does not know: they are written back as they were read.
 struct TraceFile {
   profile::Profile profile;
-  ExtraMembers extras = {};                              // of the outermost object
+  ExtraMembers extras = {};                           // of the outermost object
   std::map<LayerId, ExtraMembers> layer_extras = {};  // only of layers that have some
   std::map<TensorId, ExtraMembers> tensor_extras = {};
 };

@@ -168,7 +168,8 @@ absl::Status TraceParser::CheckLayersOf(const profile::Tensor& tensor, int64_t o
   if (tensor.death.value() >= count) return refuse("dies in", tensor.death, absent);
   for (const profile::Access& access : tensor.accesses) {
     if (access.layer.value() >= count) return refuse("is touched in", access.layer, absent);
-    if (!profile::AliveIn(tensor, access.layer)) return refuse("is touched in", access.layer, ", where it is not alive");
+    if (!profile::AliveIn(tensor, access.layer))
+      return refuse("is touched in", access.layer, ", where it is not alive");
   }
   return absl::OkStatus();
 }

@@ -45,10 +45,12 @@ TEST_F(PlanningCommand, ComputeScaleMakesLayersFaster) {
 }
 
 TEST_F(PlanningCommand, WrongFlagsAreExitStatusTwoAndNameTheirText) {
-  for (const std::vector<std::string>& words :
-       {std::vector<std::string>{"simulate", "--fast", "lots"}, {"simulate", "--fast", "20%", "--policy", "magic"},
-        {"simulate", "--fast", "20%", "--slow", "ssd:in=magic"}, {"simulate", "--fast", "20%", "--compute", "magic=1"},
-        {"plan", "--fast", "20%", "--planner", "magic", "-o", "x"}, {"plan", "--fast", "20%"}}) {
+  for (const std::vector<std::string>& words : {std::vector<std::string>{"simulate", "--fast", "lots"},
+                                                {"simulate", "--fast", "20%", "--policy", "magic"},
+                                                {"simulate", "--fast", "20%", "--slow", "ssd:in=magic"},
+                                                {"simulate", "--fast", "20%", "--compute", "magic=1"},
+                                                {"plan", "--fast", "20%", "--planner", "magic", "-o", "x"},
+                                                {"plan", "--fast", "20%"}}) {
     const SubprocessResult result = OnTinyNet(words);
     EXPECT_EQ(result.exit_status, 2) << result.err;
     EXPECT_THAT(result.out, IsEmpty());

@@ -42,8 +42,9 @@ TEST_F(TraceCommand, ABadFileIsExitStatusOneWithTheLineAndTheReason) {
 }
 
 TEST_F(TraceCommand, ControlCharactersInNamesDoNotReachTheTerminal) {
-  const std::string path = Write("esc.json", R"({"version":1,"model":"\u001b[2J","layers":[{"name":"a\u001b]0;x\u0007",)"
-                                             R"("seconds":0}],"tensors":[]})");
+  const std::string path =
+      Write("esc.json", R"({"version":1,"model":"\u001b[2J","layers":[{"name":"a\u001b]0;x\u0007",)"
+                        R"("seconds":0}],"tensors":[]})");
   const SubprocessResult result = Thermocline({"profile", "show", path});
   ASSERT_EQ(result.exit_status, 0) << result.err;
   EXPECT_EQ(result.out.find('\x1b'), std::string::npos);

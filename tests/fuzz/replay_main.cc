@@ -1,5 +1,5 @@
-// Runs a fuzz target without a fuzzer: over its corpus, over every prefix of it, and over some thousand mutations that are
-// the same each time. When the target dies, its input goes to stderr.
+// Runs a fuzz target without a fuzzer: over its corpus, over every prefix of it, and over some thousand mutations that
+// are the same each time. When the target dies, its input goes to stderr.
 //
 // usage: NAME CORPUS_FOLDER [MUTATIONS]
 #include <signal.h>
@@ -60,9 +60,28 @@ class Mutator {
 
  private:
   // Values that readers trip over.
-  static constexpr const char* kTokens[] = {"-1", "0", "9223372036854775807", "9223372036854775808", "1e308", "1e999", "-0.0",
-                                            "null", "[]", "{}", "\"\"", "[[[[[[[[", "NaN", ",", ":", "\"", "\\u0000", "%",
-                                            "4294967296", "TiB", "true", "\xff"};
+  static constexpr const char* kTokens[] = {"-1",
+                                            "0",
+                                            "9223372036854775807",
+                                            "9223372036854775808",
+                                            "1e308",
+                                            "1e999",
+                                            "-0.0",
+                                            "null",
+                                            "[]",
+                                            "{}",
+                                            "\"\"",
+                                            "[[[[[[[[",
+                                            "NaN",
+                                            ",",
+                                            ":",
+                                            "\"",
+                                            "\\u0000",
+                                            "%",
+                                            "4294967296",
+                                            "TiB",
+                                            "true",
+                                            "\xff"};
 
   size_t Below(size_t end) { return end == 0 ? 0 : random_() % end; }
 
@@ -72,11 +91,21 @@ class Mutator {
       case 0:
         if (at < input->size()) (*input)[at] = static_cast<char>((*input)[at] ^ (1 << Below(8)));
         break;
-      case 1: input->erase(at, 1 + Below(16)); break;
-      case 2: input->insert(at, kTokens[Below(std::size(kTokens))]); break;
-      case 3: input->insert(at, input->substr(Below(input->size() + 1), Below(64))); break;
-      case 4: ReplaceNumber(input, at); break;
-      default: input->insert(at, 1, static_cast<char>(random_())); break;
+      case 1:
+        input->erase(at, 1 + Below(16));
+        break;
+      case 2:
+        input->insert(at, kTokens[Below(std::size(kTokens))]);
+        break;
+      case 3:
+        input->insert(at, input->substr(Below(input->size() + 1), Below(64)));
+        break;
+      case 4:
+        ReplaceNumber(input, at);
+        break;
+      default:
+        input->insert(at, 1, static_cast<char>(random_()));
+        break;
     }
   }
 

@@ -22,6 +22,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (const auto rate = ParseBytesPerSecond(text); rate.ok() && !(std::isfinite(rate->rate()) && rate->rate() >= 0)) {
     std::abort();
   }
-  if (const auto seconds = ParseSeconds(text); seconds.ok() && !(std::isfinite(*seconds) && *seconds >= 0)) std::abort();
+  if (const auto seconds = ParseSeconds(text); seconds.ok() && !(std::isfinite(*seconds) && *seconds >= 0))
+    std::abort();
   return 0;
 }

@@ -53,7 +53,8 @@ TEST(RunLog, RefusesWrongMembersWithLineAndReason) {
   EXPECT_THAT(ErrorAfter("\"run_log_version\":1", "\"run_log_version\":2"), HasSubstr("run.json:1:"));
   EXPECT_THAT(ErrorAfter("\"run_log_version\":1,", ""), HasSubstr("has no \"run_log_version\""));
   EXPECT_THAT(ErrorAfter("\"seconds\":9.0", "\"seconds\":-9.0"), HasSubstr("step 0 has -9.0"));
-  EXPECT_THAT(ErrorAfter("\"direction\":\"out\"", "\"direction\":\"up\""), HasSubstr("migration 0 has a \"direction\""));
+  EXPECT_THAT(ErrorAfter("\"direction\":\"out\"", "\"direction\":\"up\""),
+              HasSubstr("migration 0 has a \"direction\""));
   EXPECT_THAT(ErrorAfter("\"granule\":40", "\"granule\":4294967296"), HasSubstr("migration 0 has 4294967296"));
   EXPECT_THAT(ErrorAfter("\"start\":0.0,\"end\":0.7", "\"start\":1.0,\"end\":0.7"), HasSubstr("ends before it starts"));
 }

@@ -9,7 +9,8 @@
 namespace thermocline::report {
 
 inline constexpr char kHostileName[] =
-    "</script><script>document.body.dataset.broken='yes'</script><img src=x onerror=\"document.body.dataset.broken='yes'\">";
+    "</script><script>document.body.dataset.broken='yes'</script><img src=x "
+    "onerror=\"document.body.dataset.broken='yes'\">";
 
 inline RunLog SampleLog(const std::string& name) {
   RunLog log;

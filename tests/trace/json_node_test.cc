@@ -62,9 +62,8 @@ TEST(JsonNode, RefusesDepthAndBreadthThatWouldFillMemory) {
   EXPECT_THAT(ErrorOf(std::string(1'000'000, '[')), HasSubstr("nested deeper than 64"));
   const JsonSource source{"f", "[1,2,3,4]"};
   const JsonParseOptions options{.max_values = 4};
-  const auto root = ParseJson(source, options, [](absl::string_view, int64_t, const JsonNode&) {
-    return absl::OkStatus();
-  });
+  const auto root =
+      ParseJson(source, options, [](absl::string_view, int64_t, const JsonNode&) { return absl::OkStatus(); });
   EXPECT_THAT(std::string(root.status().message()), HasSubstr("more than 4 values"));
 }
 
@@ -91,7 +90,8 @@ TEST_F(ObjectReader, KeepsTheTextOfUnknownMembers) {
 }
 
 TEST_F(ObjectReader, RefusesWrongMembersWithTheReason) {
-  EXPECT_THAT(Read(R"({"n": 10})").message(), HasSubstr("f:1:7: it has 10 in \"n\"; it must be an integer from 0 to 9"));
+  EXPECT_THAT(Read(R"({"n": 10})").message(),
+              HasSubstr("f:1:7: it has 10 in \"n\"; it must be an integer from 0 to 9"));
   EXPECT_THAT(Read(R"({"n": 1.5})").message(), HasSubstr("1.5"));
   EXPECT_THAT(Read(R"({"n": -1})").message(), HasSubstr("-1"));
   EXPECT_THAT(Read(R"({"n": 18446744073709551617})").message(), HasSubstr("18446744073709551617"));

@@ -101,7 +101,8 @@ TEST(TraceFile, RefusesWrongMembersWithLineAndReason) {
   EXPECT_THAT(ErrorAfter("\"id\": 7", "\"id\": 0"), HasSubstr("tensor 0 is there twice"));
   EXPECT_THAT(ErrorAfter("\"writes\": [2]}", "\"writes\": [3]}"), HasSubstr("tensor 0 is touched in layer 3"));
   EXPECT_THAT(ErrorAfter("\"reads\": [1]", "\"reads\": [2]"), HasSubstr("layer 1, which is neither"));
-  EXPECT_THAT(ErrorAfter("\"reads\": [1]", "\"reads\": [1,2]"), HasSubstr("t.json:7:14: tensor 7 is touched in layer 2"));
+  EXPECT_THAT(ErrorAfter("\"reads\": [1]", "\"reads\": [1,2]"),
+              HasSubstr("t.json:7:14: tensor 7 is touched in layer 2"));
   EXPECT_THAT(ErrorAfter("\"overwrites\": [0]", "\"overwrites\": [1]"), HasSubstr("not in \"writes\""));
   EXPECT_THAT(ErrorAfter("{\"1\": 812}", "{\"one\": 812}"), HasSubstr("must be the number of a layer"));
   EXPECT_THAT(ErrorAfter("{\"1\": 812}", "{\"1\": -1}"), HasSubstr("tensor 7 has -1 in \"counts\""));
