@@ -92,8 +92,10 @@ RowProcess::RowProcess(const RowCommand& command) : log_path_(command.log_path) 
   try {
     ReadLine();
   } catch (...) {
-    kill(pid_, SIGKILL);
-    waitpid(pid_, nullptr, 0);
+    if (pid_ > 0) {
+      kill(pid_, SIGKILL);
+      waitpid(pid_, nullptr, 0);
+    }
     throw;
   }
 }
@@ -132,7 +134,7 @@ void RowProcess::Start(const RowCommand& command) {
 }
 
 nlohmann::json RowProcess::Step() {
-  if (write(to_child_, "1\n", 2) != 2) Fail("ended early");
+  if (write(to_child_, "1\n", 2) != 2) FailEarly();
   return ReadLine();
 }
 
@@ -161,7 +163,7 @@ nlohmann::json RowProcess::ReadLine() {
     if (poll(&poller, 1, kSampleMillis) <= 0) continue;
     char chunk[4096];
     const ssize_t count = read(from_child_, chunk, sizeof(chunk));
-    if (count == 0) Fail("ended early");
+    if (count == 0) FailEarly();
     if (count > 0) buffered_.append(chunk, static_cast<size_t>(count));
   }
 }
@@ -174,6 +176,15 @@ void RowProcess::Sample() {
     if (line.rfind("RssShmem:", 0) == 0) shared = std::stoll(line.substr(9)) << 10;
   }
   sampled_peak_bytes_ = std::max(sampled_peak_bytes_, anonymous + std::max(shared, MemoryFileBytes(pid_)));
+}
+
+void RowProcess::FailEarly() {
+  int status = 0;
+  waitpid(pid_, &status, 0);
+  pid_ = -1;
+  if (!WIFSIGNALED(status)) Fail("ended early with status " + std::to_string(WEXITSTATUS(status)));
+  const int number = WTERMSIG(status);
+  Fail(std::string("was killed: ") + strsignal(number) + (number == SIGKILL ? " (out of memory?)" : ""));
 }
 
 void RowProcess::Fail(const std::string& what) {

@@ -42,7 +42,8 @@ class RowProcess {
   void Start(const RowCommand& command);
   nlohmann::json ReadLine();
   void Sample();
-  void Fail(const std::string& what);
+  [[noreturn]] void FailEarly();
+  [[noreturn]] void Fail(const std::string& what);
 
   const std::string log_path_;
   pid_t pid_ = -1;
