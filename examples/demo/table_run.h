@@ -51,7 +51,7 @@ class TableRun {
 
   void RunInterleaved(const std::vector<RowSpec>& specs);
   void RunOneByOne(const std::vector<RowSpec>& specs);
-  void RunSwap(const RowSpec& spec);
+  RowResult RunSwap(const RowSpec& spec);
   std::unique_ptr<Running> Start(const RowSpec& spec);
   bool Launch(Running* row, const std::string& preload);
   void Steps(Running* row, int count, Counts counts);
