@@ -22,7 +22,7 @@ struct TableOptions {
   std::string program;                  // thermocline_demo
   std::string out = "build/demo";       // folder for results, logs and the journal
   std::string slow = "file:/var/tmp";   // as tc_options takes it
-  std::string only;                     // names of rows, separated by commas; empty: all (the first always runs)
+  std::string only;                     // names of rows, separated by commas; empty: all (glibc and tcmalloc always run)
   int64_t width = 64, blocks = 5, batch = 128, threads = 2;
   int warmup = 3;                       // steps of a row before its first turn: its profiled step is one of them
   int turns = 2, uncounted = 1, counted = 3;  // each turn: steps after a pause, not counted; then steps that are
