@@ -111,7 +111,10 @@ bool Residency::BackLocked(GranuleId id) {
 }
 
 void Residency::Drop(Range range) {
-  const bool planned = planned_.load(std::memory_order_relaxed);
+  // All in the layout of a plan that runs, or all outside.
+  const bool planned = planned_.load(std::memory_order_relaxed) &&
+                       range.first.value() >= planned_begin_.load(std::memory_order_relaxed) &&
+                       range.last.value() < planned_end_.load(std::memory_order_relaxed);
   for (uint32_t i = range.first.value(); i <= range.last.value(); ++i) {
     Granule& granule = table_[GranuleId(i)];
     if (granule.live.fetch_sub(1) - 1 != Granule::kBacked) continue;

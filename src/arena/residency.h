@@ -101,8 +101,13 @@ class Residency final : public os::FaultHandler {
   bool Retain(Range range);
   // The tensor died. What no live tensor needs is forgotten: its frames are the first to be reused.
   void Drop(Range range);
-  // While a plan says when dead granules are released, Drop leaves them alone, which is faster.
-  void SetPlanned(bool planned) { planned_.store(planned, std::memory_order_relaxed); }
+  // While a plan says when the dead granules of its layout, [begin, end), are released, Drop leaves them alone, which is
+  // faster.
+  void SetPlanned(bool planned, GranuleId begin, GranuleId end) {
+    planned_begin_.store(begin.value(), std::memory_order_relaxed);
+    planned_end_.store(end.value(), std::memory_order_relaxed);
+    planned_.store(planned, std::memory_order_relaxed);
+  }
 
   bool IsMapped(GranuleId id) const { return table_[id].presence.load(std::memory_order_acquire) == Presence::kMapped; }
   // Asks for the granule and waits until it was brought in (it may have left again). An error when it can't be read.
@@ -213,6 +218,7 @@ class Residency final : public os::FaultHandler {
   os::FutexLock lock_;
   std::array<std::atomic<uint32_t>, 64> notices_{};
   std::atomic<bool> planned_{false};
+  std::atomic<uint32_t> planned_begin_{0}, planned_end_{0};
   AccessRecorder* recorder_ = nullptr;
   uint32_t opened_head_ = kNone.value();
   uint32_t demand_head_ = kNone.value(), demand_tail_ = kNone.value();

@@ -126,7 +126,9 @@ const void* Runtime::ThreadMark() {
 void* Runtime::Allocate(Bytes bytes, Bytes alignment) {
   const Phase phase = phase_.load(std::memory_order_relaxed);
   const bool large = arena::Allocator::IsLarge(bytes);
-  if (phase == Phase::kDemand && !in_step_) return allocator_->Allocate(bytes, alignment, false, nullptr);
+  // Between explicit steps nothing is matched. Where steps are not marked, what lies between belongs to the last layer.
+  const bool between = explicit_steps_.load(std::memory_order_relaxed) && !in_step_.load(std::memory_order_relaxed);
+  if (phase == Phase::kDemand || between) return allocator_->Allocate(bytes, alignment, false, nullptr);
   uint64_t serial = 0;
   Identity identity{layer_.load(std::memory_order_relaxed), -1, arena::Allocator::Rounded(bytes)};
   void* pointer = nullptr;
@@ -268,7 +270,8 @@ void Runtime::AfterForkInChild() {
   mover_->AbandonAfterFork();
   phase_.store(Phase::kDemand);
   driver_.store(nullptr);
-  in_step_ = plan_running_ = false;
+  in_step_.store(false);
+  plan_running_.store(false);
   in_forked_child_ = true;
 }
 

@@ -128,8 +128,8 @@ class Runtime {
 
   // The driving thread's, under marks_lock_ where marks are concerned.
   mutable os::FutexLock marks_lock_;
-  bool in_step_ = false;
-  bool explicit_steps_ = false;   // begin_step and end_step are used
+  std::atomic<bool> in_step_{false};
+  std::atomic<bool> explicit_steps_{false};  // begin_step and end_step are used
   bool profile_asked_ = false;    // between start_profile and end_profile
   bool profile_next_ = false;     // drift: the next step is to be profiled
   bool reported_floor_ = false;
@@ -145,7 +145,7 @@ class Runtime {
   std::vector<double> step_layer_seconds_;
   std::vector<std::unique_ptr<Shape>> shapes_;
   size_t active_ = 0;
-  bool plan_running_ = false;
+  std::atomic<bool> plan_running_{false};
   bool recording_ = false;
   bool in_forked_child_ = false;  // placement is off here
   std::atomic<uint32_t> settling_{0};

@@ -19,7 +19,7 @@ constexpr int64_t kReplanAfter[] = {2, 6};
 constexpr double kDriftShare = 0.02;
 constexpr size_t kMostShapes = 8;
 // The placed step that is recorded in detail for reports.
-constexpr int64_t kRecordedStep = 8;
+constexpr int64_t kRecordedStep = 4;
 
 }  // namespace
 
@@ -77,6 +77,7 @@ absl::Status Runtime::AddLayer(absl::string_view name) {
     // Steps are not marked: the profiled step's number of layers says where one ends.
     FinishLayer();
     BeginLocked(false);
+    EnterLayer().IgnoreError();  // the coming layer's answer is the one that counts
   }
   FinishLayer();
   layer_.fetch_add(1, std::memory_order_relaxed);
@@ -118,7 +119,7 @@ void Runtime::BeginLocked(bool profile) {
 void Runtime::StartRecorder() {
   if (plan_running_) {
     mover_->SetPlan(nullptr, position_);
-    residency_->SetPlanned(false);
+    residency_->SetPlanned(false, {}, {});
     plan_running_ = false;
   }
   ++profiles_;
@@ -134,7 +135,9 @@ void Runtime::Activate(size_t index, int32_t layer) {
   const bool same = plan_running_ && index == active_;
   active_ = index;
   if (same) return;
-  residency_->SetPlanned(true);
+  const Bytes granule = settings_.granule_bytes;
+  residency_->SetPlanned(true, GranuleId(static_cast<uint32_t>(shape.plan->layout_base / granule.count())),
+                         GranuleId(static_cast<uint32_t>(shape.plan->layout_end / granule.count() + 1)));
   plan_running_ = true;
   mover_->SetPlan(shape.plan, position_ + layer);
 }

@@ -148,7 +148,7 @@ TEST_F(MigrationStress, NoByteIsLostWhateverThePlanSays) {
   bool over_budget = false;
   while (std::chrono::steady_clock::now() < end) {
     if (random() % 64 == 0) mover_->SetPlan(random() % 4 == 0 ? nullptr : RandomPlan(random, 80), position);
-    if (random() % 256 == 0) residency_->SetPlanned(random() % 2 == 0);
+    if (random() % 256 == 0) residency_->SetPlanned(random() % 2 == 0, GranuleId(0), GranuleId(random() % 80));
     mover_->EnterLayer(++position);
     over_budget |= residency_->Stats().frames_in_use > 24;
     std::this_thread::sleep_for(std::chrono::microseconds(random() % 300));
