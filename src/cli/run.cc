@@ -66,7 +66,8 @@ absl::StatusOr<Bytes> Peak(const RunFlags& flags) {
     return trace->profile.peak_bytes;
   }
   return UsageError(absl::StrCat(
-      "--fast ", flags.fast, " is a share of the program's peak, which is not known: give a size, as --fast 512MiB; or the ",
+      "--fast ", flags.fast,
+      " is a share of the program's peak, which is not known: give a size, as --fast 512MiB; or the ",
       "peak, as --peak 2GiB (a run prints it at its end); or a profile that a run saved, as --profile FILE"));
 }
 
@@ -161,8 +162,8 @@ class StatsFile {
 pid_t g_child = 0;
 void Forward(int signum) { kill(g_child, signum); }
 
-// The program's exit status, 128 + N when signal N ended it. Ctrl-C reaches the program by its terminal; other requests to
-// end are passed on.
+// The program's exit status, 128 + N when signal N ended it. Ctrl-C reaches the program by its terminal; other requests
+// to end are passed on.
 absl::StatusOr<int> RunToEnd(const std::vector<std::string>& command) {
   std::vector<char*> words;
   for (const std::string& word : command) words.push_back(const_cast<char*>(word.c_str()));

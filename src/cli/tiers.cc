@@ -110,7 +110,8 @@ absl::Status Tiers(const TiersFlags& flags) {
 }
 
 std::string RateOf(const Figure<BytesPerSecond>& figure) {
-  return figure.known() ? absl::StrCat(FormatRate(figure.value), " (", FigureSourceName(figure.source), ")") : "unknown";
+  return figure.known() ? absl::StrCat(FormatRate(figure.value), " (", FigureSourceName(figure.source), ")")
+                        : "unknown";
 }
 
 std::string LatencyOf(const Figure<double>& figure) {
@@ -196,7 +197,8 @@ void RegisterTiers(CLI::App& app) {
   CLI::App* command = app.add_subcommand("tiers", "List this machine's memories and its slow tier, fastest first");
   const auto flags = std::make_shared<TiersFlags>();
   command->add_option("--slow", flags->slow, "The slow tier: file:DIR, numa:NODE, emulated:...")->capture_default_str();
-  command->add_flag("--measure", flags->measure, "Measure bandwidth and latency; what is measured overrides what is said");
+  command->add_flag("--measure", flags->measure,
+                    "Measure bandwidth and latency; what is measured overrides what is said");
   command->add_flag("--json", flags->json, "Print one JSON document");
   SetAction(command, [flags] { return Tiers(*flags); });
 }

@@ -2,8 +2,9 @@
 // both, since firmware is often silent or wrong.
 //
 // Thread safety: may be called from any thread; reads the machine, changes nothing.
-// Errors: a source that can't be read is a remark, and the others are used; with none, the machine is taken for one node
-// with all of memory. Only an input that the caller named (an XML file, a description) and that is wrong is an error.
+// Errors: a source that can't be read is a remark, and the others are used; with none, the machine is taken for one
+// node with all of memory. Only an input that the caller named (an XML file, a description) and that is wrong is an
+// error.
 #ifndef THERMOCLINE_TOPOLOGY_DISCOVER_H_
 #define THERMOCLINE_TOPOLOGY_DISCOVER_H_
 

@@ -1,5 +1,5 @@
-// Reads the memory nodes through hwloc: of this machine, of an XML file that lstopo wrote, or of a synthetic description
-// such as "node:2 pu:4", so that tests can have any machine.
+// Reads the memory nodes through hwloc: of this machine, of an XML file that lstopo wrote, or of a synthetic
+// description such as "node:2 pu:4", so that tests can have any machine.
 //
 // Thread safety: pure functions. Errors: InvalidArgument when hwloc refuses the XML or the description, NotFound when
 // there is no memory node in it.

@@ -1,7 +1,7 @@
 // NodeMeasurer: measures a memory node's bandwidth and latency in well under a third of a second.
 //
-// The figures are what one thread on the calling thread's CPU gets from memory, not from the cache: the buffer is flushed
-// before it is read. More threads may get more bandwidth.
+// The figures are what one thread on the calling thread's CPU gets from memory, not from the cache: the buffer is
+// flushed before it is read. More threads may get more bandwidth.
 //
 // Thread safety: as each implementation says. Errors: the call that failed, with its errno, the node and the size.
 #ifndef THERMOCLINE_TOPOLOGY_MEASURE_H_

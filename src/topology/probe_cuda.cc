@@ -22,7 +22,8 @@ ProbeRecord ProbeCudaDriver(const ProbeMachine& machine) {
   const auto get_version = reinterpret_cast<int (*)(int*)>(dlsym(library, "cuDriverGetVersion"));
   const auto get_count = reinterpret_cast<int (*)(int*)>(dlsym(library, "cuDeviceGetCount"));
   if (init == nullptr || get_version == nullptr || get_count == nullptr) {
-    return {what, absl::StrCat(machine.cuda_library, " lacks cuInit, cuDriverGetVersion or cuDeviceGetCount"), fallback};
+    return {what, absl::StrCat(machine.cuda_library, " lacks cuInit, cuDriverGetVersion or cuDeviceGetCount"),
+            fallback};
   }
   if (const int error = init(0); error != 0) {
     return {what, absl::StrCat("cuInit: CUDA error ", error), fallback};

@@ -119,8 +119,9 @@ ProbeRecord ProbeCollapse(const ProbeMachine& machine) {
 ProbeRecord ProbeMemfd(const ProbeMachine& machine) {
   const SystemCalls& calls = *machine.calls;
   const ProbeDescriptor fd(calls, calls(SYS_memfd_create, "thermocline-probe", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  return fd.ok() ? GrantedRecord("memfd", "memfd_create(MFD_ALLOW_SEALING): granted")
-                 : RefusedRecord("memfd", "memfd_create(MFD_ALLOW_SEALING)", fd.result(), "private anonymous memory only");
+  return fd.ok()
+             ? GrantedRecord("memfd", "memfd_create(MFD_ALLOW_SEALING): granted")
+             : RefusedRecord("memfd", "memfd_create(MFD_ALLOW_SEALING)", fd.result(), "private anonymous memory only");
 }
 
 ProbeRecord ProbeNumaNodes(const ProbeMachine& machine) {

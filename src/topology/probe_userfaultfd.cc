@@ -23,7 +23,8 @@ constexpr uint64_t kFeatureMove = 1u << 16;  // Linux 6.8; the headers of Debian
 
 constexpr char kProtection[] = "missing granules are caught by page protection and SIGSEGV";
 constexpr char kInterposed[] =
-    "libc calls under `thermocline run` keep their buffers resident; a raw system call on an absent granule gets EFAULT";
+    "libc calls under `thermocline run` keep their buffers resident; a raw system call on an absent granule gets "
+    "EFAULT";
 
 std::string Sysctl(const ProbeMachine& machine) {
   const auto text = ReadTextFile(absl::StrCat(machine.proc_root, "/sys/vm/unprivileged_userfaultfd"));

@@ -3,7 +3,8 @@
 // Every probe leaves the machine as it was: mappings, descriptors and files are gone when it returns. None needs
 // privilege; being refused is an answer. What is asked of the kernel goes through ProbeMachine, so that tests can play
 // any machine.
-// Thread safety: any thread, if the ProbeMachine's SystemCalls allow it. Errors: none; a failure is the record's answer.
+// Thread safety: any thread, if the ProbeMachine's SystemCalls allow it. Errors: none; a failure is the record's
+// answer.
 #ifndef THERMOCLINE_TOPOLOGY_PROBES_H_
 #define THERMOCLINE_TOPOLOGY_PROBES_H_
 

@@ -1,4 +1,5 @@
-// Reads the memory nodes from sysfs: sizes, CPUs, distances, firmware's bandwidth and latency, the kernel's memory tiers.
+// Reads the memory nodes from sysfs: sizes, CPUs, distances, firmware's bandwidth and latency, the kernel's memory
+// tiers.
 //
 // Thread safety: pure functions of the file tree below `root`, which is /sys on a machine and a directory in tests.
 // Errors: NotFound when the tree has no memory nodes at all (a kernel without NUMA, a container without /sys); what is

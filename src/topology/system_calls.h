@@ -1,7 +1,8 @@
 // SystemCalls: the seam through which the probes and the measurement ask the kernel, so that a test can play a kernel
 // that refuses.
 //
-// Thread safety: every implementation may be called from any thread. Errors: a result from -4095 to -1 is minus an errno.
+// Thread safety: every implementation may be called from any thread. Errors: a result from -4095 to -1 is minus an
+// errno.
 #ifndef THERMOCLINE_TOPOLOGY_SYSTEM_CALLS_H_
 #define THERMOCLINE_TOPOLOGY_SYSTEM_CALLS_H_
 

@@ -1,7 +1,7 @@
 // Reads a small text file of /proc or /sys whole.
 //
-// Thread safety: a pure function of the file. Errors: NotFound when there is no such file, otherwise the errno's status,
-// with the path.
+// Thread safety: a pure function of the file. Errors: NotFound when there is no such file, otherwise the errno's
+// status, with the path.
 #ifndef THERMOCLINE_TOPOLOGY_TEXT_FILE_H_
 #define THERMOCLINE_TOPOLOGY_TEXT_FILE_H_
 

@@ -32,7 +32,8 @@ TEST_F(RunCommand, PlacesTheAllocationsOfAnUnmodifiedProgram) {
 
 TEST_F(RunCommand, KeepsTheStatisticsOfEachProcess) {
   const std::string stats = Path("stats.jsonl");
-  ASSERT_EQ(Thermocline(RunWith({"--fast", "16MiB", "--planner", "lru", "--stats", stats, "--quiet"}, kCopy)).exit_status, 0);
+  ASSERT_EQ(
+      Thermocline(RunWith({"--fast", "16MiB", "--planner", "lru", "--stats", stats, "--quiet"}, kCopy)).exit_status, 0);
   const auto json = nlohmann::json::parse(Read(stats));
   EXPECT_EQ(json["fast_budget_bytes"], 16 << 20);
   EXPECT_GE(json["peak_live_bytes"], 8 << 20);
@@ -49,7 +50,8 @@ TEST_F(RunCommand, AShareNeedsAPeak) {
 
 TEST_F(RunCommand, PassesTheProgramsExitStatusOn) {
   EXPECT_EQ(Thermocline(RunWith({"--fast", "16MiB", "--quiet"}, {"sh", "-c", "exit 7"})).exit_status, 7);
-  EXPECT_EQ(Thermocline(RunWith({"--fast", "16MiB", "--quiet"}, {"sh", "-c", "kill -TERM $$"})).exit_status, 128 + SIGTERM);
+  EXPECT_EQ(Thermocline(RunWith({"--fast", "16MiB", "--quiet"}, {"sh", "-c", "kill -TERM $$"})).exit_status,
+            128 + SIGTERM);
 }
 
 TEST_F(RunCommand, GivesTheProgramItsArgumentsAndStreamsAsTheyAre) {
@@ -101,7 +103,8 @@ TEST_F(RunCommand, ChildrenCanBeLeftAlone) {
 
 TEST_F(RunCommand, LeavesNoFileBehind) {
   ASSERT_EQ(setenv("TMPDIR", folder_.c_str(), 1), 0);
-  const SubprocessResult result = Thermocline(RunWith({"--fast", "16MiB", "--slow", "file:" + folder_.string()}, kCopy));
+  const SubprocessResult result =
+      Thermocline(RunWith({"--fast", "16MiB", "--slow", "file:" + folder_.string()}, kCopy));
   unsetenv("TMPDIR");
   EXPECT_EQ(result.exit_status, 0) << result.err;
   EXPECT_TRUE(std::filesystem::is_empty(folder_));

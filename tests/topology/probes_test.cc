@@ -260,7 +260,8 @@ TEST(DiskProbeTest, AForbiddenIoUringNamesTheSysctl) {
   calls.Refuse(SYS_io_uring_setup, EPERM);
   ProbeMachine machine = SmallMachine();
   machine.calls = &calls;
-  EXPECT_THAT(ProbeIoUring(machine), AllOf(Answers("EPERM"), Answers("io_uring_disabled is 2"), FallsBackTo("pwritev")));
+  EXPECT_THAT(ProbeIoUring(machine),
+              AllOf(Answers("EPERM"), Answers("io_uring_disabled is 2"), FallsBackTo("pwritev")));
 }
 
 TEST(CudaProbeTest, AMachineWithoutADriverHasNoGpuTier) {

@@ -38,7 +38,8 @@ void Release(void* pointer) {
   const Inside inside;
   if (tc_free(Runtime(), pointer) != TC_OK) {
     static bool said = false;
-    if (!said) Complain("free() of a pointer that is not allocated, or was freed before, did nothing: ", tc_last_error());
+    if (!said)
+      Complain("free() of a pointer that is not allocated, or was freed before, did nothing: ", tc_last_error());
     said = true;
   }
   errno = saved;

@@ -1,7 +1,9 @@
-// operator new and delete of this library's own code, the runtime included: they go to the next malloc, on every thread.
+// operator new and delete of this library's own code, the runtime included: they go to the next malloc, on every
+// thread.
 //
-// The export map keeps them out of the program's sight. Without them a mover's large table would be placed by the runtime
-// whose mover is making it. delete goes through free(), since libstdc++ may have allocated what is deleted here.
+// The export map keeps them out of the program's sight. Without them a mover's large table would be placed by the
+// runtime whose mover is making it. delete goes through free(), since libstdc++ may have allocated what is deleted
+// here.
 
 #include <cstdlib>
 #include <new>

@@ -1,7 +1,8 @@
 // madvise, mprotect, mlock and stacks, in front of the C library's, for addresses in the runtime's memory.
 //
-// The runtime moves frames by remapping them, a mapping each. Advice and protection given to part of one would split it, and
-// it could not be moved any more; a range whose granules are away is not mapped at all. So they are done by other means.
+// The runtime moves frames by remapping them, a mapping each. Advice and protection given to part of one would split
+// it, and it could not be moved any more; a range whose granules are away is not mapped at all. So they are done by
+// other means.
 
 #include <errno.h>
 #include <pthread.h>

@@ -104,15 +104,16 @@ __attribute__((destructor)) void WriteStats() {
   stats.struct_size = sizeof(stats);
   if (tc_get_stats(runtime, &stats) != TC_OK) return;
   char line[512];
-  const int length = snprintf(
-      line, sizeof(line),
-      "{\"pid\": %d, \"fast_budget_bytes\": %llu, \"peak_fast_bytes\": %llu, \"peak_live_bytes\": %llu, "
-      "\"bytes_in\": %llu, \"bytes_out\": %llu, \"exposed_seconds\": %.6f, \"demand_fetches\": %llu, \"steps\": %llu}\n",
-      static_cast<int>(getpid()), static_cast<unsigned long long>(stats.fast_budget_bytes),
-      static_cast<unsigned long long>(stats.peak_fast_bytes), static_cast<unsigned long long>(stats.peak_live_bytes),
-      static_cast<unsigned long long>(stats.bytes_in), static_cast<unsigned long long>(stats.bytes_out),
-      static_cast<double>(stats.exposed_nanos) * 1e-9, static_cast<unsigned long long>(stats.demand_fetches),
-      static_cast<unsigned long long>(stats.steps));
+  const int length =
+      snprintf(line, sizeof(line),
+               "{\"pid\": %d, \"fast_budget_bytes\": %llu, \"peak_fast_bytes\": %llu, \"peak_live_bytes\": %llu, "
+               "\"bytes_in\": %llu, \"bytes_out\": %llu, \"exposed_seconds\": %.6f, \"demand_fetches\": %llu, "
+               "\"steps\": %llu}\n",
+               static_cast<int>(getpid()), static_cast<unsigned long long>(stats.fast_budget_bytes),
+               static_cast<unsigned long long>(stats.peak_fast_bytes),
+               static_cast<unsigned long long>(stats.peak_live_bytes), static_cast<unsigned long long>(stats.bytes_in),
+               static_cast<unsigned long long>(stats.bytes_out), static_cast<double>(stats.exposed_nanos) * 1e-9,
+               static_cast<unsigned long long>(stats.demand_fetches), static_cast<unsigned long long>(stats.steps));
   const int fd = open(g_stats_path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
   if (fd < 0 || Real().write(fd, line, static_cast<size_t>(length)) != length) {
     Complain("the statistics could not be written to ", g_stats_path);

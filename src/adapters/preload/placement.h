@@ -1,8 +1,8 @@
 // Placement: whether this process's large allocations are placed, and which addresses are the runtime's.
 //
-// Settings come by environment: THERMOCLINE=off and everything passes through; THERMOCLINE_THRESHOLD is the size from which
-// an allocation is placed (256KiB); THERMOCLINE_CHILDREN=0 keeps programs that this one starts from being placed too;
-// THERMOCLINE_STATS is a file to which a line of JSON is added at exit. The rest is the runtime's (thermocline.h).
+// Settings come by environment: THERMOCLINE=off and everything passes through; THERMOCLINE_THRESHOLD is the size from
+// which an allocation is placed (256KiB); THERMOCLINE_CHILDREN=0 keeps programs that this one starts from being placed
+// too; THERMOCLINE_STATS is a file to which a line of JSON is added at exit. The rest is the runtime's (thermocline.h).
 // Thread safety: any thread. Errors: settings that make no sense are said on stderr once, and nothing is placed then.
 #ifndef THERMOCLINE_ADAPTERS_PRELOAD_PLACEMENT_H_
 #define THERMOCLINE_ADAPTERS_PRELOAD_PLACEMENT_H_

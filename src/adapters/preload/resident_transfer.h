@@ -1,10 +1,10 @@
 // ResidentTransfer: makes a system call's buffers resident while the kernel reads or writes them.
 //
-// A granule that is away when the kernel touches it makes the call fail with EFAULT. So the call is made in pieces that fit
-// the fast budget; each piece's buffers are pinned for it, or, where that would take too much of the budget, the piece
-// goes through a buffer of its own. What comes out is what the one call would have done, as far as POSIX lets a caller see: a read
-// may be short where it may be short anyway.
-// Thread safety: any thread. Errors: as the call; a piece that fails after another has been done ends in a short count.
+// A granule that is away when the kernel touches it makes the call fail with EFAULT. So the call is made in pieces that
+// fit the fast budget; each piece's buffers are pinned for it, or, where that would take too much of the budget, the
+// piece goes through a buffer of its own. What comes out is what the one call would have done, as far as POSIX lets a
+// caller see: a read may be short where it may be short anyway. Thread safety: any thread. Errors: as the call; a piece
+// that fails after another has been done ends in a short count.
 #ifndef THERMOCLINE_ADAPTERS_PRELOAD_RESIDENT_TRANSFER_H_
 #define THERMOCLINE_ADAPTERS_PRELOAD_RESIDENT_TRANSFER_H_
 
@@ -25,8 +25,8 @@ enum class Way { kIn, kOut };
 extern size_t g_piece_bytes;
 inline constexpr int kPieceVectors = 1024;  // the kernel's own limit (IOV_MAX): a datagram is never cut by it
 
-// What calls in flight may have pinned at a time, all threads together, so that there are always frames for the program's own
-// touches. Called once, when there is a runtime.
+// What calls in flight may have pinned at a time, all threads together, so that there are always frames for the
+// program's own touches. Called once, when there is a runtime.
 void SetTransferBudget(tc_runtime* runtime);
 
 // A run of buffers of at most g_piece_bytes, resident as long as it lives.
@@ -73,8 +73,8 @@ class PieceCutter {
 bool AnyIsOurs(const iovec* vectors, int count);
 bool IsRegularFile(int fd);
 
-// call(vectors, count, done) moves the piece, `done` bytes having been moved before it, as readv and writev do. Goes on to
-// the next piece after a full one if `whole`; else one piece is all that is done.
+// call(vectors, count, done) moves the piece, `done` bytes having been moved before it, as readv and writev do. Goes on
+// to the next piece after a full one if `whole`; else one piece is all that is done.
 template <typename Call>
 ssize_t TransferResident(Way way, const iovec* vectors, int count, bool whole, const Call& call) {
   PieceCutter cutter(vectors, count);

@@ -1,5 +1,5 @@
-// sigaction, signal and signal masks, in front of the C library's: the runtime's handler of SIGSEGV and SIGBUS is neither
-// displaced nor blocked, and the program still sees what it set.
+// sigaction, signal and signal masks, in front of the C library's: the runtime's handler of SIGSEGV and SIGBUS is
+// neither displaced nor blocked, and the program still sees what it set.
 //
 // sigwait and its like need nothing: they take pending signals, and a fault is never pending.
 
@@ -127,10 +127,11 @@ THERMOCLINE_INTERPOSED int sigsuspend(const sigset_t* mask) {
 THERMOCLINE_INTERPOSED int ppoll(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* mask) {
   return Real().ppoll(fds, count, timeout, IsWatching() ? preload::Mask(mask).get() : mask);
 }
-THERMOCLINE_INTERPOSED int pselect(int count, fd_set* reads, fd_set* writes, fd_set* exceptions, const timespec* timeout,
-                                   const sigset_t* mask) {
+THERMOCLINE_INTERPOSED int pselect(int count, fd_set* reads, fd_set* writes, fd_set* exceptions,
+                                   const timespec* timeout, const sigset_t* mask) {
   return Real().pselect(count, reads, writes, exceptions, timeout, IsWatching() ? preload::Mask(mask).get() : mask);
 }
-THERMOCLINE_INTERPOSED int epoll_pwait(int fd, struct epoll_event* events, int count, int timeout, const sigset_t* mask) {
+THERMOCLINE_INTERPOSED int epoll_pwait(int fd, struct epoll_event* events, int count, int timeout,
+                                       const sigset_t* mask) {
   return Real().epoll_pwait(fd, events, count, timeout, IsWatching() ? preload::Mask(mask).get() : mask);
 }

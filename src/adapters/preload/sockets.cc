@@ -1,5 +1,5 @@
-// recv, send and their like, and the kernel's random bytes, in front of the C library's: buffers in the runtime's memory are
-// resident for the call.
+// recv, send and their like, and the kernel's random bytes, in front of the C library's: buffers in the runtime's
+// memory are resident for the call.
 
 #include <sys/random.h>
 #include <sys/socket.h>

@@ -1,8 +1,8 @@
 // fread, fwrite and buffers of streams, in front of the C library's.
 //
-// The C library's own stdio calls the kernel past any interposed read, with the program's buffer where the transfer is large;
-// so the buffer is made resident here. fgets, getline, fscanf and the like copy from the stream's buffer in user code,
-// where a fault is handled; they need nothing as long as the stream's buffer is not ours, which setvbuf sees to.
+// The C library's own stdio calls the kernel past any interposed read, with the program's buffer where the transfer is
+// large; so the buffer is made resident here. fgets, getline, fscanf and the like copy from the stream's buffer in user
+// code, where a fault is handled; they need nothing as long as the stream's buffer is not ours, which setvbuf sees to.
 
 #include <stdio.h>
 
@@ -100,8 +100,8 @@ THERMOCLINE_INTERPOSED size_t fwrite_unlocked(const void* buffer, size_t size, s
   return preload::WriteItems(buffer, size, bytes, stream);
 }
 
-// A stream's buffer is read and written by the kernel at any time. A program may not look into it, so the C library's own
-// does as well.
+// A stream's buffer is read and written by the kernel at any time. A program may not look into it, so the C library's
+// own does as well.
 THERMOCLINE_INTERPOSED int setvbuf(FILE* stream, char* buffer, int mode, size_t bytes) {
   return Real().setvbuf(stream, IsOurs(buffer) ? nullptr : buffer, mode, bytes);
 }

@@ -1,5 +1,5 @@
-/* What the scenarios share. Each is a program's worth of behaviour in one function: it returns when all was right, and ends
- * the process with status 1 and a line on stderr when something was not. */
+/* What the scenarios share. Each is a program's worth of behaviour in one function: it returns when all was right, and
+ * ends the process with status 1 and a line on stderr when something was not. */
 #ifndef THERMOCLINE_TESTS_ADAPTERS_PRELOAD_SCENARIO_H_
 #define THERMOCLINE_TESTS_ADAPTERS_PRELOAD_SCENARIO_H_
 
