@@ -27,6 +27,8 @@ struct Settings {
   bool touch = true;
   std::string json;
   std::string run_log;
+  std::string profile;
+  std::string plan;
 };
 
 std::string HexFloat(float value) {
@@ -83,6 +85,8 @@ class Row {
                           {"metadata_bytes", stats.metadata_bytes},       {"replans", stats.replans},
                           {"io_errors", stats.io_errors},                 {"matched_allocations", stats.matched_allocations}};
     if (!settings_.run_log.empty()) Check(runtime_->SaveRunLog(settings_.run_log));
+    if (!settings_.profile.empty()) Check(runtime_->SaveProfile(settings_.profile));
+    if (!settings_.plan.empty()) Check(runtime_->SavePlan(settings_.plan));
     return summary;
   }
 
@@ -149,6 +153,8 @@ void AddFlags(CLI::App* app, Settings* s) {
   app->add_option("--threads", s->network.threads, "threads of libtorch")->check(CLI::PositiveNumber);
   app->add_option("--data", s->network.data, "folder with Fashion-MNIST's train-*.gz");
   app->add_option("--json", s->json, "write the run as JSON to this file");
+  app->add_option("--profile", s->profile, "write the profiled step to this file, a trace for thermocline simulate");
+  app->add_option("--plan", s->plan, "write the migration plan to this file, for thermocline explain");
   app->add_option("--run-log", s->run_log, "write the runtime's log of the run to this file, for thermocline report");
   app->add_flag("--lockstep", s->lockstep, "run as many steps as each line of standard input says")->group("");
 }
