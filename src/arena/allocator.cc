@@ -75,8 +75,10 @@ void* Allocator::Register(int64_t offset, Bytes bytes, bool planned, uint64_t* s
 
 void* Allocator::Allocate(Bytes bytes, Bytes alignment, bool own_pages, uint64_t* serial) {
   if (serial != nullptr) *serial = 0;
+  if (bytes.count() < 0 || bytes > residency_.size() || alignment > residency_.size()) return nullptr;
+  // Offsets are aligned below, from a base that is itself aligned to a granule at least.
+  if ((reinterpret_cast<uintptr_t>(residency_.base()) & (alignment.count() - 1)) != 0) return nullptr;
   bytes = std::max(bytes, Bytes(1));
-  if (bytes.count() < 0 || bytes > residency_.size()) return nullptr;
   os::LockGuard guard(lock_);
   if (!IsLarge(bytes) && !own_pages && alignment <= kAlignment) return AllocateSmall(bytes);
   const Bytes rounded = Rounded(bytes);

@@ -49,6 +49,10 @@ void FramePool::Give(FrameId frame) {
   }
 }
 
+void FramePool::CollapseFree() {
+  for (FrameId frame : warm_) memory_.Collapse(Home(frame), granule_bytes_);
+}
+
 void FramePool::SetLimit(int64_t limit) {
   limit_ = std::min(limit, most_);
   while (!warm_.empty() && in_use_ + static_cast<int64_t>(warm_.size()) > limit_) {

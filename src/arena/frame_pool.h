@@ -30,6 +30,9 @@ class FramePool {
   void Give(FrameId frame);
   char* Home(FrameId frame) const { return base_ + int64_t{frame.value()} * granule_bytes_.count(); }
 
+  // Free frames become huge pages again (os::Memory::Collapse).
+  void CollapseFree();
+
   // Frames over a lowered limit go back to the system as they are given; in_use() may exceed the limit until then.
   void SetLimit(int64_t limit);
   int64_t limit() const { return limit_; }

@@ -6,6 +6,7 @@
 #include <bit>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "src/base/parse_units.h"
@@ -79,26 +80,41 @@ bool Residency::Retain(Range range) {
     if ((table_[GranuleId(i)].live.load() & Granule::kBacked) != 0 || BackLocked(GranuleId(i))) continue;
     for (uint32_t j = range.first.value(); j <= range.last.value(); ++j) {
       table_[GranuleId(j)].live.fetch_sub(1);
-      if (IsDeadLocked(GranuleId(j)) && table_[GranuleId(j)].presence.load() == Presence::kHole) VacateLocked(GranuleId(j));
+      if (IsDeadLocked(GranuleId(j))) VacateLocked(GranuleId(j));
     }
     return false;
   }
   return true;
 }
 
+bool Residency::MayBackWithoutSlotLocked() const {
+  return forked_child_ || slotless_ < frames_->limit() - ExchangeMargin(frames_->limit());
+}
+
+// Dead granules that wait to be reused hold frames and slots; where both run out, they must go before anything fails.
+void Residency::VacateAllDeadLocked() {
+  for (uint32_t i = lru_head_; i != kEnd;) {
+    const uint32_t next = table_[GranuleId(i)].lru_next;
+    if (IsDeadLocked(GranuleId(i))) VacateLocked(GranuleId(i));
+    i = next;
+  }
+}
+
 bool Residency::BackLocked(GranuleId id) {
   Granule& granule = table_[id];
-  if (!forked_child_ && slotless_ >= frames_->limit() - ExchangeMargin(frames_->limit())) {
+  if (!MayBackWithoutSlotLocked()) {
     granule.slot = tier_.AllocateSlot();
     if (granule.slot == kNoSlot) {
+      VacateAllDeadLocked();
+      if (!MayBackWithoutSlotLocked()) granule.slot = tier_.AllocateSlot();
+    }
+    if (granule.slot == kNoSlot && !MayBackWithoutSlotLocked()) {
       writes_failing_ = true;
       return false;
     }
-    granule.has_slot = true;
-    ++slots_;
-  } else {
-    ++slotless_;
+    granule.has_slot = granule.slot != kNoSlot;
   }
+  ++(granule.has_slot ? slots_ : slotless_);
   granule.fresh = true;
   granule.clean = false;
   ++backed_;
@@ -277,7 +293,7 @@ Residency::Step Residency::Until(GranuleId id, Attempt attempt) {
     uint32_t seen;
     {
       Lock lock(*this);
-      step = attempt();
+      step = attempt(began != 0);
       seen = NoticeWord(id).load();
     }
     if (step != Step::kWait) break;
@@ -292,7 +308,7 @@ os::FaultOutcome Residency::OnFault(char* address, os::FaultAccess access) {
   // A copy of the process that was made behind libc's back: its holes can't be filled, and locks may be held for ever.
   if (InForkedCopy()) return os::FaultOutcome::kNotOurs;
   const GranuleId id = GranuleOf(address);
-  const Step step = Until(id, [&] { return FaultStepLocked(id, address, access); });
+  const Step step = Until(id, [&](bool waited) { return FaultStepLocked(id, address, access, waited); });
   switch (step) {
     case Step::kNotOurs: return os::FaultOutcome::kNotOurs;
     case Step::kLost: return os::FaultOutcome::kDataLost;
@@ -300,13 +316,17 @@ os::FaultOutcome Residency::OnFault(char* address, os::FaultAccess access) {
   }
 }
 
-Residency::Step Residency::FaultStepLocked(GranuleId id, char* address, os::FaultAccess access) {
+Residency::Step Residency::FaultStepLocked(GranuleId id, char* address, os::FaultAccess access, bool waited) {
   Granule& granule = table_[id];
   if ((granule.live.load() & Granule::kBacked) == 0) return Step::kNotOurs;
   ++faults_;
-  const Step step = BringInLocked(id);
+  const Step step = BringInLocked(id, waited);
   if (step != Step::kDone) return step;
-  if (granule.armed) {
+  if (granule.armed && recorder_ == nullptr) {
+    // A forked child of a profiled step: nobody counts here.
+    granule.armed = false;
+    OpenForWritingLocked(id);
+  } else if (granule.armed) {
     OpenArmedLocked(id, address, access);
   } else if (access == os::FaultAccess::kWrite && granule.protection != os::Protection::kReadWrite) {
     OpenForWritingLocked(id);
@@ -315,24 +335,22 @@ Residency::Step Residency::FaultStepLocked(GranuleId id, char* address, os::Faul
 }
 
 // One attempt to have the granule mapped.
-Residency::Step Residency::BringInLocked(GranuleId id) {
+Residency::Step Residency::BringInLocked(GranuleId id, bool waited) {
   Granule& granule = table_[id];
   switch (granule.presence.load()) {
     case Presence::kMapped: return Step::kDone;
     case Presence::kFailed: return Step::kLost;
     case Presence::kFetching: return Step::kWait;
     case Presence::kEvicting:
-      if (!MapLocked(id, os::Protection::kReadWrite)) return Step::kWait;  // until the write-out ends
+      // Without room for a mapping: until the write-out ends.
+      if (!MapLocked(id, os::Protection::kReadWrite)) return granule.writing ? Step::kWait : Step::kLost;
       if (granule.writing) --leaving_;
       granule.dirtied = true;
       return Step::kDone;
     case Presence::kHole: break;
   }
   if (forked_child_) return ChildBringInLocked(id);
-  if (granule.refused) {
-    granule.refused = false;
-    return Step::kLost;
-  }
+  if (std::exchange(granule.refused, false) && waited) return Step::kLost;
   if (granule.fresh) {
     // This may run in a fault handler: reclaiming dead granules, which frees slots, is left to the mover.
     if (TakeFrameLocked(granule)) return MapOrRefuseLocked(id, os::Protection::kReadWrite) ? Step::kDone : Step::kLost;
@@ -343,9 +361,15 @@ Residency::Step Residency::BringInLocked(GranuleId id) {
 
 Residency::Step Residency::ChildBringInLocked(GranuleId id) {
   Granule& granule = table_[id];
-  if (memory_.MapFresh(AddressOf(id), granule_bytes(), false) != 0) return Step::kLost;
-  if (!granule.fresh && tier_.ReadSync(granule.slot, AddressOf(id)) != 0) {
+  if (const int error = memory_.MapFresh(AddressOf(id), granule_bytes(), false)) {
+    refusal_error_.store(error);
+    return Step::kLost;
+  }
+  if (granule.fresh) {
+    // Zeroes, as mapped.
+  } else if (const int error = tier_.ReadSync(granule.slot, AddressOf(id))) {
     memory_.Protect(AddressOf(id), granule_bytes(), os::Protection::kNone);
+    FailLocked(id, error);
     return Step::kLost;
   }
   granule.fresh = false;
@@ -421,20 +445,20 @@ GranuleId Residency::PopDemandLocked() {
 }
 
 void Residency::RefuseLocked(GranuleId id, int error) {
-  write_error_.store(error);
+  refusal_error_.store(error);
   table_[id].refused = true;
   NoticeLocked(id);
 }
 
 absl::Status Residency::Wait(GranuleId id) {
   bool served = false;
-  const Step step = Until(id, [&] {
+  const Step step = Until(id, [&](bool waited) {
     Granule& granule = table_[id];
     // It was brought in and has left again: that counts.
     if (served && !granule.demanded && granule.presence.load() == Presence::kHole && !granule.refused) return Step::kDone;
     served = true;
     if ((granule.live.load() & Granule::kBacked) == 0) return Step::kDone;
-    return BringInLocked(id);
+    return BringInLocked(id, waited);
   });
   return step == Step::kLost ? first_error() : absl::OkStatus();
 }
@@ -447,10 +471,10 @@ void Residency::Ask(GranuleId id) {
 absl::Status Residency::Pin(Range range) {
   for (uint32_t i = range.first.value(); i <= range.last.value(); ++i) {
     const GranuleId id(i);
-    const Step step = Until(id, [&] {
+    const Step step = Until(id, [&](bool waited) {
       Granule& granule = table_[id];
       if ((granule.live.load() & Granule::kBacked) == 0) return Step::kNotOurs;
-      const Step brought = BringInLocked(id);
+      const Step brought = BringInLocked(id, waited);
       if (brought != Step::kDone) return brought;
       ++granule.pins;
       OpenForWritingLocked(id);

@@ -152,6 +152,9 @@ class Residency final : public os::FaultHandler {
   // Takes frames from dead granules until `wanted` are free.
   void ReclaimDeadLocked(int64_t wanted);
   bool writes_failing() const { return writes_failing_; }
+  // Write-outs that failed since the last that succeeded, or since they were forgotten.
+  int64_t failed_writes_in_row() const { return failed_writes_in_row_; }
+  void ForgetFailedWritesLocked() { failed_writes_in_row_ = 0; }
 
   // ---- Profiling: from Arm to Disarm each first touch per window and layer is told to the recorder.
   void Arm(AccessRecorder* recorder);
@@ -178,6 +181,8 @@ class Residency final : public os::FaultHandler {
             GranuleTable table, std::unique_ptr<FramePool> frames);
 
   bool BackLocked(GranuleId id);
+  bool MayBackWithoutSlotLocked() const;
+  void VacateAllDeadLocked();
   void VacateLocked(GranuleId id);
   bool MapLocked(GranuleId id, os::Protection protection);
   bool MapOrRefuseLocked(GranuleId id, os::Protection protection);
@@ -196,10 +201,11 @@ class Residency final : public os::FaultHandler {
   std::optional<tier::Transfer> FinishWriteLocked(GranuleId id, int error);
   std::atomic<uint32_t>& NoticeWord(GranuleId id) { return notices_[id.value() % notices_.size()]; }
   enum class Step : uint8_t { kDone, kWait, kNotOurs, kLost };
-  Step FaultStepLocked(GranuleId id, char* address, os::FaultAccess access);
-  Step BringInLocked(GranuleId id);
+  // `waited`: the caller has slept since it asked, so that a refusal is the answer to it, not to someone before.
+  Step FaultStepLocked(GranuleId id, char* address, os::FaultAccess access, bool waited);
+  Step BringInLocked(GranuleId id, bool waited);
   Step ChildBringInLocked(GranuleId id);
-  // Repeats `attempt` (under the lock) until it is done, sleeping in between; counts the time as exposed.
+  // Repeats `attempt(waited)` (under the lock) until it is done, sleeping in between; counts the time as exposed.
   template <typename Attempt>
   Step Until(GranuleId id, Attempt attempt);
   bool SlotForWritingLocked(Granule& granule);
@@ -233,8 +239,10 @@ class Residency final : public os::FaultHandler {
   std::atomic<int> read_error_{0};
   std::atomic<int> write_error_{0};
   std::atomic<int> map_error_{0};
+  std::atomic<int> refusal_error_{0};
   std::atomic<uint32_t> failed_granule_{0};
   bool writes_failing_ = false;
+  int64_t failed_writes_in_row_ = 0;
   bool forked_child_ = false;
   std::vector<SlotId> quarantine_;  // slots given up while frozen
   bool frozen_ = false;

@@ -128,7 +128,11 @@ std::optional<tier::Transfer> Residency::FinishFetchLocked(GranuleId id, int err
     }
     GiveFrameLocked(granule);
     granule.presence.store(Presence::kFailed);
-    FailLocked(id, error);
+    if (IsDeadLocked(id)) {
+      VacateLocked(id);  // nobody's bytes: the next tensor there starts afresh
+    } else {
+      FailLocked(id, error);
+    }
     return std::nullopt;
   }
   const os::Protection protection = granule.protection;
@@ -144,15 +148,17 @@ std::optional<tier::Transfer> Residency::FinishWriteLocked(GranuleId id, int err
   // One that was taken back while it was being written may fail because its memory was no longer there: of no account.
   if (error != 0 && !granule.dirtied) {
     ++io_errors_;
+    ++failed_writes_in_row_;
     write_error_.store(error);
   }
+  if (error == 0) failed_writes_in_row_ = 0;
   writes_failing_ = error != 0 && !granule.dirtied;
   const bool valid = error == 0 && !granule.dirtied;
   if (granule.presence.load() == Presence::kEvicting) {
     --leaving_;
     if (!valid) {
       // Its bytes stay in fast memory: at its address, or, where there is no room for a mapping, at home until touched.
-      MapLocked(id, os::Protection::kReadWrite);
+      if (!MapLocked(id, os::Protection::kReadWrite)) NoticeLocked(id);
       return std::nullopt;
     }
     granule.clean = true;
@@ -189,6 +195,11 @@ absl::Status Residency::first_error() const {
   if (const int error = write_error_.load()) {
     return absl::UnavailableError(absl::StrCat("writing to ", tier_.Describe(), " failed: ", strerror(error),
                                                "; the data stays in fast memory. Free space there, or name another place"));
+  }
+  if (const int error = refusal_error_.load()) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "a tensor that is away could not be brought in: ", strerror(error), "; every frame of the fast budget is pinned or ",
+        "can't be written out, or vm.max_map_count is reached. Raise the budget or that limit"));
   }
   return absl::OkStatus();
 }
@@ -242,6 +253,12 @@ void Residency::Disarm() {
     granule.protection = granule.clean ? os::Protection::kRead : os::Protection::kReadWrite;
     memory_.Protect(AddressOf(GranuleId(i)), granule_bytes(), granule.protection);
   }
+  // Windows of 4 and 64 KiB have split the huge pages: moving a frame would cost 512 entries instead of one for ever.
+  if (granule_bytes() < MiB(2)) return;
+  for (uint32_t i = lru_head_; i != kEnd; i = table_[GranuleId(i)].lru_next) {
+    memory_.Collapse(AddressOf(GranuleId(i)), granule_bytes());
+  }
+  frames_->CollapseFree();
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

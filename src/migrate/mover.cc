@@ -251,7 +251,11 @@ void Mover::ServeDemandsLocked() {
   const int64_t shortage = std::ssize(waiting) + (plan_ == nullptr && in_flight_ > 0 ? reserve : 0) - coming;
   if (shortage > 0) MakeRoomLocked(shortage);
   // Making room may have freed frames at once: clean ones, dead ones.
-  const bool stuck = residency_.frames().available() == 0 && residency_.frames_leaving() == 0 && InFlight() == 0;
+  // Where every write-out fails, all of them have been tried by now: going on would keep those who wait for ever.
+  const bool all_fail = residency_.failed_writes_in_row() > 2 * residency_.frames().limit();
+  const bool stuck = residency_.frames().available() == 0 &&
+                     (all_fail || (residency_.frames_leaving() == 0 && InFlight() == 0));
+  if (stuck) residency_.ForgetFailedWritesLocked();
   for (GranuleId id : waiting) {
     if (stuck) {
       residency_.RefuseLocked(id, ENOMEM);
@@ -266,11 +270,15 @@ void Mover::ServeDemandsLocked() {
 void Mover::FetchByDemandLocked(GranuleId id) {
   if (residency_.GranuleLocked(id).fresh) {
     residency_.ProvideLocked(id);
-    return;
+  } else {
+    ++stats_.demand_fetches;
+    Push(residency_.BeginFetchLocked(id, false), true);
   }
-  ++stats_.demand_fetches;
-  Push(residency_.BeginFetchLocked(id, false), true);
-  if (plan_ == nullptr) ReadAheadLocked(id);
+  if (residency_.NeedsFrameLocked(id)) {
+    residency_.RefuseLocked(id, ENOMEM);  // no memory or mapping for a frame: whoever waits must hear of it
+  } else if (plan_ == nullptr && !residency_.IsMapped(id)) {
+    ReadAheadLocked(id);
+  }
 }
 
 void Mover::ReadAheadLocked(GranuleId id) {
@@ -284,9 +292,16 @@ void Mover::ReadAheadLocked(GranuleId id) {
 }
 
 void Mover::MakeRoomLocked(int64_t wanted) {
-  for (GranuleId id : policy_->Choose(residency_, wanted, taken_)) {
-    if (InFlight() >= tier_.max_in_flight()) return;
-    Push(residency_.BeginEvictLocked(id), false);
+  const auto missing = [&, enough = residency_.frames_leaving() - residency_.frames().in_use() + wanted] {
+    return enough - (residency_.frames_leaving() - residency_.frames().in_use());
+  };
+  // Those that are chosen first may have no way out: no slot, while the slow tier is full. Others have one.
+  for (const int64_t candidates : {wanted, residency_.frames().in_use()}) {
+    if (missing() <= 0) return;
+    for (GranuleId id : policy_->Choose(residency_, candidates, taken_)) {
+      if (missing() <= 0 || InFlight() >= tier_.max_in_flight()) return;
+      Push(residency_.BeginEvictLocked(id), false);
+    }
   }
 }
 
