@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <atomic>
 #include <mutex>
+#include <ranges>
 #include <vector>
 
 #include "src/runtime/runtime.h"
@@ -31,10 +32,25 @@ Guard& TheGuard() {
 
 std::atomic<int> g_children{0};
 
+// REQUIRES: the guard's lock is held.
+void PollLocked(Guard& guard) {
+  std::erase_if(guard.children, [](int fd) {
+    pollfd poller{fd, POLLIN, 0};
+    if (fd < 0 || poll(&poller, 1, 0) <= 0 || (poller.revents & POLLHUP) == 0) return false;
+    close(fd);
+    return true;
+  });
+  g_children.store(static_cast<int>(guard.children.size()));
+  if (!guard.children.empty()) return;
+  for (Runtime* runtime : guard.runtimes) runtime->Thaw();
+}
+
 void Prepare() {
   Guard& guard = TheGuard();
   guard.lock.Lock();
   if (guard.runtimes.empty()) return;
+  // A program that marks no steps polls nowhere else: what ended children held must not pile up.
+  PollLocked(guard);
   // Without a pipe the slots are kept for ever, which is safe.
   if (pipe2(guard.pipe_ends, O_CLOEXEC) != 0) guard.pipe_ends[0] = guard.pipe_ends[1] = -1;
   for (Runtime* runtime : guard.runtimes) runtime->PrepareFork();
@@ -42,7 +58,8 @@ void Prepare() {
 
 void InParent() {
   Guard& guard = TheGuard();
-  for (Runtime* runtime : guard.runtimes) runtime->AfterForkInParent();
+  // The last one prepared comes first: each puts back the signal mask that it found.
+  for (Runtime* runtime : std::views::reverse(guard.runtimes)) runtime->AfterForkInParent();
   if (!guard.runtimes.empty()) {
     if (guard.pipe_ends[1] >= 0) close(guard.pipe_ends[1]);
     guard.children.push_back(guard.pipe_ends[0]);
@@ -53,7 +70,7 @@ void InParent() {
 
 void InChild() {
   Guard& guard = TheGuard();
-  for (Runtime* runtime : guard.runtimes) runtime->AfterForkInChild();
+  for (Runtime* runtime : std::views::reverse(guard.runtimes)) runtime->AfterForkInChild();
   if (!guard.runtimes.empty() && guard.pipe_ends[0] >= 0) close(guard.pipe_ends[0]);
   for (int fd : guard.children) {
     if (fd >= 0) close(fd);
@@ -81,15 +98,7 @@ void PollForks() {
   if (g_children.load(std::memory_order_relaxed) == 0) return;
   Guard& guard = TheGuard();
   os::LockGuard lock(guard.lock);
-  std::erase_if(guard.children, [](int fd) {
-    pollfd poller{fd, POLLIN, 0};
-    if (fd < 0 || poll(&poller, 1, 0) <= 0 || (poller.revents & POLLHUP) == 0) return false;
-    close(fd);
-    return true;
-  });
-  g_children.store(static_cast<int>(guard.children.size()));
-  if (!guard.children.empty()) return;
-  for (Runtime* runtime : guard.runtimes) runtime->Thaw();
+  PollLocked(guard);
 }
 
 }  // namespace thermocline::runtime
