@@ -50,6 +50,18 @@ FaultAccess AccessOf(const void* context) {
 #endif
 }
 
+// A jump into a tensor: memory there is never executable, so that no mapping would end the fault.
+bool IsInstructionFetch(const void* context) {
+#if defined(__x86_64__)
+  constexpr int kFetchBit = 16;
+  const auto* uc = static_cast<const ucontext_t*>(context);
+  return (uc->uc_mcontext.gregs[REG_ERR] & kFetchBit) != 0;
+#else
+  static_cast<void>(context);
+  return false;
+#endif
+}
+
 // The signal again, for whom it was meant before us.
 void Chain(int signum, siginfo_t* info, void* context) {
   const Chained& chained = ChainedFor(signum);
@@ -75,8 +87,8 @@ void RaiseSigbus(siginfo_t* info, void* context) {
   info->si_code = BUS_OBJERR;
   Chain(SIGBUS, info, context);
   // With the default action in place, the instruction must not run again: it would fault as SIGSEGV for ever.
-  const Chained& chained = g_bus;
-  if (chained.copies[chained.current.load()].sa_handler == SIG_DFL) {
+  const auto handler = g_bus.copies[g_bus.current.load()].sa_handler;
+  if (handler == SIG_DFL || handler == SIG_IGN) {
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGBUS);
@@ -87,7 +99,7 @@ void RaiseSigbus(siginfo_t* info, void* context) {
 
 void OnSignal(int signum, siginfo_t* info, void* context) {
   const int saved_errno = errno;
-  if (info->si_code > 0) {  // the kernel's, not kill()
+  if (info->si_code > 0 && !IsInstructionFetch(context)) {  // the kernel's, not kill()
     char* const address = static_cast<char*>(info->si_addr);
     for (Range& range : g_ranges) {
       FaultHandler* const handler = range.handler.load(std::memory_order_acquire);

@@ -15,6 +15,9 @@
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP 4
 #endif
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
@@ -100,6 +103,8 @@ class RealMemoryImpl final : public Memory {
   int Protect(char* at, Bytes size, Protection protection) override {
     return ErrnoOf(mprotect(at, size.count(), ToMmapProtection(protection)) == 0);
   }
+
+  void Collapse(char* at, Bytes size) override { madvise(at, size.count(), MADV_COLLAPSE); }
 
   int Discard(char* at, Bytes size) override { return ErrnoOf(madvise(at, size.count(), MADV_DONTNEED) == 0); }
 

@@ -29,6 +29,9 @@ class Memory {
   // The frame is readable and writable at its home afterwards.
   virtual int Detach(char* at, char* home, Bytes size) = 0;
   virtual int Protect(char* at, Bytes size, Protection protection) = 0;
+  // Makes one huge page of each 2 MiB again, after parts of them had mappings of their own. Best effort: kernels before
+  // 6.1 can't, and everything works the same without.
+  virtual void Collapse(char* at, Bytes size) = 0;
   // Gives the physical pages back; they read as zeros afterwards.
   virtual int Discard(char* at, Bytes size) = 0;
   virtual int Unmap(char* at, Bytes size) = 0;
