@@ -50,6 +50,8 @@ class VerifyingTier final : public BlockTier {
   // The slot's sum; made on demand, except from ReadSync. Null: never written (or beyond 16 million slots).
   Sum* Find(SlotId slot, bool make);
   uint64_t SumOf(const void* memory) const;
+  // 0, not known, when the memory is not there: a granule whose eviction was given up has moved back to its address.
+  uint64_t SumOfOutgoing(void* memory);
   bool Matches(SlotId slot, const void* memory);
 
   std::unique_ptr<BlockTier> under_;
@@ -57,6 +59,7 @@ class VerifyingTier final : public BlockTier {
   std::unique_ptr<std::atomic<Sum*>[]> chunks_;
   // The mover's own. Tags below are ours: the caller's need not be unique.
   std::vector<Flight> flights_;
+  std::vector<char> copy_;  // of the granule that is being summed
   std::vector<uint64_t> idle_;
   std::vector<Transfer> renamed_;
   std::vector<Completion> completed_;

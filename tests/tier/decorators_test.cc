@@ -1,6 +1,7 @@
 // The emulated tier's timing, the verifying tier's checks, and the tests' own tiers.
 #include <errno.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <atomic>
@@ -169,6 +170,21 @@ TEST_F(VerifyingTierTest, ASlotFreedOrWhoseWriteFailedIsNotHeldToItsOldSum) {
   slot_ = tier_->AllocateSlot();
   under_->SlotMemory(slot_)[0] ^= 1;
   EXPECT_EQ(Move(Direction::kIn, 1), 0);
+}
+
+TEST_F(VerifyingTierTest, AGranuleThatIsNoLongerThereIsHandedOutUnchecked) {
+  // Between BeginEvict and Submit a touch may take the granule back: its home is a hole then.
+  void* const hole = mmap(nullptr, kGranule.count(), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(hole, MAP_FAILED);
+  under_->Hold(true);
+  ASSERT_EQ(tier_->Submit({{77, Direction::kOut, slot_, hole}}), 1);
+  under_->Release(0, EFAULT);
+  std::vector<Completion> completions;
+  tier_->Reap(&completions, 1'000'000'000);
+  EXPECT_EQ(completions.at(0).error, EFAULT);
+  under_->Hold(false);
+  EXPECT_EQ(Move(Direction::kIn, 1), 0);
+  munmap(hole, kGranule.count());
 }
 
 TEST(HeldTierTest, CompletesWhatIsReleasedInAnyOrder) {
