@@ -82,8 +82,10 @@ tc_status With(tc_runtime* handle, Act act) {
 void* Allocate(tc_runtime* handle, size_t bytes, size_t alignment) {
   handle = Resolve(handle);
   if (handle == nullptr) return nullptr;
-  if (bytes > static_cast<size_t>(INT64_MAX)) {
-    Report(absl::StatusCode::kResourceExhausted, "more than 2^63 bytes were asked for");
+  // Far beyond any machine, and far from where rounding up would overflow.
+  constexpr size_t kMost = size_t{1} << 56;
+  if (bytes > kMost || alignment > kMost) {
+    Report(absl::StatusCode::kResourceExhausted, "more than 2^56 bytes, or an alignment to more, were asked for");
     return nullptr;
   }
   void* pointer = nullptr;

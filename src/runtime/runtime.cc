@@ -19,6 +19,8 @@ namespace {
 constexpr int64_t kMostScratchFrames = 16;
 // Address space costs nothing; short of it the planned area and the general one would get in each other's way.
 constexpr int64_t kAddressSpacePerMemory = 16;
+// How long a shrinking budget waits for one more granule to leave.
+constexpr int64_t kPatienceNanos = 3'000'000'000;
 
 }  // namespace
 
@@ -129,6 +131,7 @@ void* Runtime::Allocate(Bytes bytes, Bytes alignment) {
   // Between explicit steps nothing is matched. Where steps are not marked, what lies between belongs to the last layer.
   const bool between = explicit_steps_.load(std::memory_order_relaxed) && !in_step_.load(std::memory_order_relaxed);
   if (phase == Phase::kDemand || between) return allocator_->Allocate(bytes, alignment, false, nullptr);
+  if (large && OnDrivingThread()) SplitLayer(bytes);
   uint64_t serial = 0;
   Identity identity{layer_.load(std::memory_order_relaxed), -1, arena::Allocator::Rounded(bytes)};
   void* pointer = nullptr;
@@ -226,12 +229,28 @@ absl::Status Runtime::SetBudget(Bytes budget) {
                                                    FormatBytes(settings_.granule_bytes * residency_->frames().most())));
   }
   residency_->SetFrameLimit(frames);
-  while (residency_->Stats().frames_in_use > frames) {
-    if (absl::Status status = residency_->first_error(); !status.ok()) return status;
+  if (absl::Status status = AwaitFrames(frames); !status.ok()) return status;
+  profile_next_ = !shapes_.empty();  // its plans were made for another budget
+  return absl::OkStatus();
+}
+
+// Waits until no more frames are in use than that; gives up when nothing leaves any more: pinned, or writes fail.
+absl::Status Runtime::AwaitFrames(int64_t frames) {
+  int64_t fewest = residency_->Stats().frames_in_use;
+  int64_t give_up = clock_.NowNanos() + kPatienceNanos;
+  for (int64_t in_use = fewest; in_use > frames; in_use = residency_->Stats().frames_in_use) {
+    if (in_use < fewest) {
+      fewest = in_use;
+      give_up = clock_.NowNanos() + kPatienceNanos;
+    } else if (clock_.NowNanos() > give_up) {
+      return absl::FailedPreconditionError(absl::StrCat(
+          FormatBytes(settings_.granule_bytes * in_use), " are still in fast memory, over the new budget of ",
+          FormatBytes(settings_.granule_bytes * frames), ": pinned, or the slow tier takes no more (",
+          residency_->first_error().message(), "). They leave as soon as they can; nothing else comes in before"));
+    }
     tier_->Wake();
     os::FutexWait(settling_, 0, 1'000'000);
   }
-  profile_next_ = !shapes_.empty();  // its plans were made for another budget
   return absl::OkStatus();
 }
 

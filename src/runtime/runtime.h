@@ -88,6 +88,7 @@ class Runtime {
   absl::Status Open();
   absl::Status MeasureLink();
   absl::Status LoadPlan();
+  absl::Status AwaitFrames(int64_t frames);
 
   bool OnDrivingThread() const { return driver_.load(std::memory_order_relaxed) == ThreadMark(); }
   static const void* ThreadMark();
@@ -97,6 +98,8 @@ class Runtime {
   void BeginLocked(bool profile);
   absl::Status EndLocked();
   void FinishLayer();
+  absl::Status NextLayerLocked(absl::string_view name);
+  void SplitLayer(Bytes bytes);
   absl::Status EnterLayer();
   void StartRecorder();
   absl::Status FinishProfile();

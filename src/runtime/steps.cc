@@ -18,6 +18,8 @@ constexpr int64_t kReplanAfter[] = {2, 6};
 // Share of a step's allocations that may miss their places before the step is profiled anew.
 constexpr double kDriftShare = 0.02;
 constexpr size_t kMostShapes = 8;
+// Allocations from so many granules up may begin a layer.
+constexpr int64_t kSplitGranules = 2;
 // The placed step that is recorded in detail for reports.
 constexpr int64_t kRecordedStep = 4;
 
@@ -54,6 +56,12 @@ absl::Status Runtime::BeginStep() {
   if (in_step_ && explicit_steps_) {
     return absl::FailedPreconditionError("begin_step within a step; end_step must come first");
   }
+  if (!explicit_steps_ && phase_.load() == Phase::kProfiling) {
+    // start_profile began a step without marks; the marked one that begins here is what is meant.
+    recorder_->End();
+    phase_.store(Phase::kDemand);
+    profile_next_ = true;
+  }
   explicit_steps_ = true;
   if (steps_ > 0 || in_step_) FinishLayer();
   const bool first = shapes_.empty() && planner_ != nullptr && steps_ >= kWarmUpSteps;
@@ -79,16 +87,31 @@ absl::Status Runtime::AddLayer(absl::string_view name) {
     BeginLocked(false);
     EnterLayer().IgnoreError();  // the coming layer's answer is the one that counts
   }
-  FinishLayer();
-  layer_.fetch_add(1, std::memory_order_relaxed);
-  ordinal_ = 0;
-  layer_name_ = std::string(name);
-  absl::Status status = EnterLayer();
+  absl::Status status = NextLayerLocked(name);
   // Without end_step, the last layer's beginning is the step's end: what follows belongs to that layer.
   if (!explicit_steps_ && phase_.load() == Phase::kPlaced && layer_.load() + 1 >= shapes_[active_]->layer_count()) {
     return EndLocked();
   }
   return status;
+}
+
+absl::Status Runtime::NextLayerLocked(absl::string_view name) {
+  FinishLayer();
+  layer_.fetch_add(1, std::memory_order_relaxed);
+  ordinal_ = 0;
+  layer_name_ = std::string(name);
+  return EnterLayer();
+}
+
+// A layer may use memory in turns: scratch is freed before more is allocated. Where steps are marked explicitly, a large
+// allocation that is not the layer's first event therefore begins a layer of its own: what was freed can make room for it,
+// and it need not be there before. An operator's floor is then what it holds at once, not all that it ever touches.
+void Runtime::SplitLayer(Bytes bytes) {
+  if (bytes < settings_.granule_bytes * kSplitGranules || ordinal_ == 0 || !in_step_.load() || !explicit_steps_.load()) {
+    return;
+  }
+  os::LockGuard guard(marks_lock_);
+  NextLayerLocked(layer_name_).IgnoreError();  // the next mark reports it
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -234,9 +257,12 @@ void Runtime::FinishPlacedStep() {
   Shape& shape = *shapes_[active_];
   ++shape.steps;
   // The time between steps is a layer too, and not over yet: only the step's own layers are compared.
-  std::vector<double>& measured = shape.measured_seconds;
-  measured.resize(std::max(measured.size(), step_layer_seconds_.size()), 1e9);
-  for (size_t i = 0; i < step_layer_seconds_.size(); ++i) measured[i] = std::min(measured[i], step_layer_seconds_[i]);
+  // Means, not minima: leads that fit the luckiest run of each layer come too late in all the others.
+  std::vector<double>& mean = shape.measured_seconds;
+  mean.resize(std::max(mean.size(), step_layer_seconds_.size()), 0);
+  for (size_t i = 0; i < step_layer_seconds_.size(); ++i) {
+    mean[i] += (step_layer_seconds_[i] - mean[i]) / static_cast<double>(shape.steps);
+  }
   if (step_mismatched_ > kDriftShare * static_cast<double>(step_matched_ + step_mismatched_)) {
     profile_next_ = true;
     return;
