@@ -45,8 +45,8 @@ static void Forward(const float* input, const float* weights, float* output) {
 }
 
 /* From the gradient of a layer's output to those of its input and of its weights. */
-static void Backward(const float* input, const float* output, const float* weights, float* gradient, float* input_gradient,
-                     float* weight_gradient) {
+static void Backward(const float* input, const float* output, const float* weights, float* gradient,
+                     float* input_gradient, float* weight_gradient) {
   for (int i = 0; i < kBatch * kWidth; ++i) gradient[i] = output[i] > 0 ? gradient[i] : 0;
   for (int k = 0; k < kWidth; ++k) {
     float* row = weight_gradient + k * kWidth;
@@ -131,7 +131,8 @@ static float TrainStep(Net* net) {
     BeginLayer(net);
     float* weight_gradient = Allocate(net, kWeightBytes);
     float* input_gradient = Allocate(net, kActivationBytes);
-    Backward(net->inputs[layer], net->inputs[layer + 1], net->weights[layer], gradient, input_gradient, weight_gradient);
+    Backward(net->inputs[layer], net->inputs[layer + 1], net->weights[layer], gradient, input_gradient,
+             weight_gradient);
     Update(net->weights[layer], net->momentum[layer], weight_gradient);
     tc_free(net->memory, weight_gradient);
     tc_free(net->memory, net->inputs[layer + 1]);
@@ -173,8 +174,11 @@ static void Train(Net* net, int steps) {
 
 int main(int argc, char** argv) {
   static const struct option flags[] = {
-      {"fast", required_argument, NULL, 'f'}, {"slow", required_argument, NULL, 's'}, {"steps", required_argument, NULL, 'n'},
-      {"help", no_argument, NULL, 'h'},       {NULL, 0, NULL, 0},
+      {"fast", required_argument, NULL, 'f'},
+      {"slow", required_argument, NULL, 's'},
+      {"steps", required_argument, NULL, 'n'},
+      {"help", no_argument, NULL, 'h'},
+      {NULL, 0, NULL, 0},
   };
   /* (4) A runtime with a hard budget: here a third of what the tensors come to. */
   tc_options options = {.struct_size = sizeof(options), .fast = "48MiB"};

@@ -1,5 +1,5 @@
-// The C++ API around work that is no neural network: plates of metal in a row, through which heat spreads. Each step visits
-// every plate in turn, so each plate is a layer. What Thermocline adds is marked (1) to (7).
+// The C++ API around work that is no neural network: plates of metal in a row, through which heat spreads. Each step
+// visits every plate in turn, so each plate is a layer. What Thermocline adds is marked (1) to (7).
 //
 //   build/bin/02_cpp_api --save-plan plan.json     learns in its second step, plans, and saves the plan
 //   build/bin/02_cpp_api --plan plan.json          a later run: no step is spent on learning
@@ -103,7 +103,8 @@ class Simulation {
     return hottest;
   }
 
-  // (5) The kernel can't wait for bytes that are away: a system call on them would fail with EFAULT. So pin them for it.
+  // (5) The kernel can't wait for bytes that are away: a system call on them would fail with EFAULT. So pin them for
+  // it.
   void Write(int plate, std::FILE* file) {
     const std::size_t bytes = kSide * kSide * sizeof(float);
     Check(runtime_.Pin(plates_[plate].data(), bytes));
@@ -129,8 +130,8 @@ void PrintStats(const thermocline::Runtime& runtime) {
   constexpr double kMiB = 1 << 20;
   std::printf("containers %.0f MiB at most, fast memory %.0f MiB at most of %.0f MiB\n", stats.peak_live_bytes / kMiB,
               stats.peak_fast_bytes / kMiB, stats.fast_budget_bytes / kMiB);
-  std::printf("moved %.0f MiB in, %.0f MiB out; waited %.2f s; %llu allocations placed by plan\n", stats.bytes_in / kMiB,
-              stats.bytes_out / kMiB, stats.exposed_nanos * 1e-9,
+  std::printf("moved %.0f MiB in, %.0f MiB out; waited %.2f s; %llu allocations placed by plan\n",
+              stats.bytes_in / kMiB, stats.bytes_out / kMiB, stats.exposed_nanos * 1e-9,
               static_cast<unsigned long long>(stats.matched_allocations));
 }
 
@@ -155,9 +156,12 @@ void Run(const Flags& flags) {
 // False when the flags make no sense, or were only asked for.
 bool ReadFlags(int argc, char** argv, Flags* flags, int* exit_code) {
   static const option kOptions[] = {
-      {"fast", required_argument, nullptr, 'f'}, {"slow", required_argument, nullptr, 's'},
-      {"plan", required_argument, nullptr, 'p'}, {"save-plan", required_argument, nullptr, 'o'},
-      {"steps", required_argument, nullptr, 'n'}, {"help", no_argument, nullptr, 'h'},
+      {"fast", required_argument, nullptr, 'f'},
+      {"slow", required_argument, nullptr, 's'},
+      {"plan", required_argument, nullptr, 'p'},
+      {"save-plan", required_argument, nullptr, 'o'},
+      {"steps", required_argument, nullptr, 'n'},
+      {"help", no_argument, nullptr, 'h'},
       {nullptr, 0, nullptr, 0},
   };
   for (int flag; (flag = getopt_long(argc, argv, "", kOptions, nullptr)) != -1;) {
@@ -167,8 +171,9 @@ bool ReadFlags(int argc, char** argv, Flags* flags, int* exit_code) {
     if (flag == 'o') flags->save_plan = optarg;
     if (flag == 'n') flags->steps = std::atoi(optarg);
     if (flag != 'h' && flag != '?' && flags->steps > 0) continue;
-    std::fprintf(flag == 'h' ? stdout : stderr,
-                 "usage: 02_cpp_api [--fast 36MiB] [--slow file:/var/tmp] [--steps 8] [--save-plan FILE] [--plan FILE]\n");
+    std::fprintf(
+        flag == 'h' ? stdout : stderr,
+        "usage: 02_cpp_api [--fast 36MiB] [--slow file:/var/tmp] [--steps 8] [--save-plan FILE] [--plan FILE]\n");
     *exit_code = flag == 'h' ? 0 : 2;
     return false;
   }
