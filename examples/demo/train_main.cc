@@ -84,10 +84,14 @@ class Row {
     summary["runtime"] = {{"fast_budget_bytes", stats.fast_budget_bytes}, {"peak_fast_bytes", stats.peak_fast_bytes},
                           {"metadata_bytes", stats.metadata_bytes},       {"replans", stats.replans},
                           {"io_errors", stats.io_errors},                 {"matched_allocations", stats.matched_allocations}};
+    return summary;
+  }
+
+  void SaveFiles() {
+    if (runtime_ == nullptr) return;
     if (!settings_.run_log.empty()) Check(runtime_->SaveRunLog(settings_.run_log));
     if (!settings_.profile.empty()) Check(runtime_->SaveProfile(settings_.profile));
     if (!settings_.plan.empty()) Check(runtime_->SavePlan(settings_.plan));
-    return summary;
   }
 
  private:
@@ -125,6 +129,7 @@ void RunLockstep(Row* row, int64_t limit) {
   for (int64_t done = 0; std::cin >> count;) {
     for (; count > 0 && done < limit; --count, ++done) std::cout << row->Step() << std::endl;
   }
+  row->SaveFiles();
   std::cout << nlohmann::json{{"summary", row->Summary()}} << std::endl;
 }
 
@@ -136,6 +141,7 @@ void RunAll(Row* row, int64_t steps) {
                  step["loss"].get<double>(), step["bytes_in"].get<double>() / 1e6,
                  step["bytes_out"].get<double>() / 1e6, step["exposed_seconds"].get<double>());
   }
+  row->SaveFiles();
 }
 
 void AddFlags(CLI::App* app, Settings* s) {

@@ -89,7 +89,9 @@ absl::Status Runtime::MeasureLink() {
   if (!speed.ok()) return speed.status();
   spec.in = speed->in;
   spec.out = speed->out;
-  spec.latency_seconds = speed->latency_seconds;
+  // What is fetched ahead of time stands behind a queue of its like.
+  const migrate::MoverOptions queue;
+  spec.latency_seconds = speed->latency_seconds + SecondsFor(settings_.granule_bytes * queue.relaxed_depth, speed->mixed);
   spec.full_duplex = !speed->half_duplex;
   if (speed->half_duplex) {
     spec.in = std::min(spec.in, speed->mixed);

@@ -41,7 +41,7 @@ class Shape {
   profile::Profile profile;
   std::shared_ptr<const plan::MigrationPlan> plan;
   int64_t steps = 0;                      // run under this plan
-  std::vector<double> measured_seconds;   // of each layer, waits taken off; the smallest of the steps so far
+  std::vector<double> measured_seconds;   // of each layer, waits taken off; the mean of the steps so far
 
  private:
   struct Slot {
