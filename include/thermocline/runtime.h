@@ -34,10 +34,10 @@ class [[nodiscard]] Status {
 
 // See tc_options. Empty strings and zeros mean the default.
 struct Options {
-  std::string fast;
-  std::string slow;
-  std::string planner;
-  std::string plan_in;
+  std::string fast{};
+  std::string slow{};
+  std::string planner{};
+  std::string plan_in{};
   std::size_t granule_bytes = 0;
   bool verify = false;
 };

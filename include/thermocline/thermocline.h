@@ -41,7 +41,7 @@ typedef enum tc_status {
 /* What a runtime is made of. Zero it, set struct_size, set what differs from the default. */
 typedef struct tc_options {
   size_t struct_size;    /* sizeof(tc_options) */
-  const char* fast;      /* fast budget: "512MiB", "8GiB". NULL: THERMOCLINE_FAST; with neither, all of memory */
+  const char* fast;      /* fast budget: "512MiB", "8GiB". NULL: THERMOCLINE_FAST; with neither, 80% of memory */
   const char* slow;      /* "file:DIR", "numa:NODE", "emulated:in=1GB/s,out=1GB/s,...". NULL: THERMOCLINE_SLOW, else file:/var/tmp */
   const char* planner;   /* "lookahead" (default), "interval", "first_touch", "lru" (by demand only) */
   const char* plan_in;   /* a plan saved before, for this program and budget: no profiled step is needed. NULL: none */

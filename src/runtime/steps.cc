@@ -298,8 +298,19 @@ void Runtime::JoinHeadAndTail(profile::Profile* profile) {
     events = std::max({events, tensor.birth_event + 1, tensor.death_event + 1});
   }
   const int64_t head_events = profile->layers.size() > 1 ? profile->layers[1].first_event : 0;
+  const int32_t tail_allocations = static_cast<int32_t>(
+      std::count_if(profile->tensors.begin(), profile->tensors.end(),
+                    [&](const profile::Tensor& tensor) { return tensor.birth == last && tensor.ordinal >= 0; }));
   for (profile::Tensor& tensor : profile->tensors) {
-    if (tensor.birth == LayerId(0)) tensor.birth = last;
+    if (tensor.birth == LayerId(0)) {
+      // It comes after the tail's allocations now. One that dies in the tail lives through a whole round.
+      if (tensor.ordinal >= 0) tensor.ordinal += tail_allocations;
+      tensor.birth = last;
+      if (tensor.death == last) {
+        tensor.death = kNoLayer;
+        tensor.death_event = -1;
+      }
+    }
     if (tensor.death == LayerId(0)) tensor.death = last;
     if (tensor.birth_event >= 0 && tensor.birth_event < head_events) tensor.birth_event += events;
     if (tensor.death_event >= 0 && tensor.death_event < head_events) tensor.death_event += events;
