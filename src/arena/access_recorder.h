@@ -1,7 +1,7 @@
 // AccessRecorder: is told, while a step is profiled, which parts of which granules are touched.
 //
-// Thread safety: called under the residency lock, also on faulting threads in a signal handler: it may not allocate, wait
-// or touch tensor memory. Ownership: not taken.
+// Thread safety: called under the residency lock, also on faulting threads in a signal handler: it may not allocate,
+// wait or touch tensor memory. Ownership: not taken.
 #ifndef THERMOCLINE_ARENA_ACCESS_RECORDER_H_
 #define THERMOCLINE_ARENA_ACCESS_RECORDER_H_
 

@@ -107,9 +107,8 @@ bool Allocator::TakePlannedPages(int64_t offset, Bytes rounded) {
   const int64_t first = (offset - planned_begin_) / kPage.count();
   const int64_t count = rounded / kPage;
   if (const size_t words = (first + count + 63) / 64; planned_pages_.size() < words) planned_pages_.resize(words);
-  const bool free = ForEachWord(first, count, [&](int64_t word, uint64_t mask) {
-    return (planned_pages_[word] & mask) == 0;
-  });
+  const bool free =
+      ForEachWord(first, count, [&](int64_t word, uint64_t mask) { return (planned_pages_[word] & mask) == 0; });
   if (!free) return false;
   return ForEachWord(first, count, [&](int64_t word, uint64_t mask) {
     planned_pages_[word] |= mask;
@@ -225,8 +224,8 @@ AllocatorStats Allocator::Stats() const {
   AllocatorStats stats;
   stats.live = live_;
   stats.peak_live = peak_live_;
-  stats.metadata = Bytes(static_cast<int64_t>(records_.capacity() * sizeof(Allocation) +
-                                              planned_pages_.capacity() * sizeof(uint64_t)));
+  stats.metadata = Bytes(
+      static_cast<int64_t>(records_.capacity() * sizeof(Allocation) + planned_pages_.capacity() * sizeof(uint64_t)));
   return stats;
 }
 

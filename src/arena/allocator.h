@@ -1,10 +1,10 @@
 // Allocator: addresses for tensors, and the registry of those that live.
 //
-// The address space has three areas: small objects in slabs; tensors that no plan knows, by best fit; and the planned area,
-// whose offsets a plan has solved beforehand. Addresses never change while a tensor lives.
-// Thread safety: every function from any thread. It takes one short lock, never in a fault handler, and never touches tensor
-// memory under it. Ownership: borrows the residency.
-// Errors: nullptr when neither tier has room; Free says false for what is not a live allocation's beginning.
+// The address space has three areas: small objects in slabs; tensors that no plan knows, by best fit; and the planned
+// area, whose offsets a plan has solved beforehand. Addresses never change while a tensor lives. Thread safety: every
+// function from any thread. It takes one short lock, never in a fault handler, and never touches tensor memory under
+// it. Ownership: borrows the residency. Errors: nullptr when neither tier has room; Free says false for what is not a
+// live allocation's beginning.
 #ifndef THERMOCLINE_ARENA_ALLOCATOR_H_
 #define THERMOCLINE_ARENA_ALLOCATOR_H_
 
@@ -31,9 +31,9 @@ struct Allocation {
 };
 
 struct AllocatorStats {
-  Bytes live;       // requested and not freed
+  Bytes live;  // requested and not freed
   Bytes peak_live;
-  Bytes metadata;   // bookkeeping, the granule table included
+  Bytes metadata;  // bookkeeping, the granule table included
 };
 
 class Allocator {
@@ -50,8 +50,8 @@ class Allocator {
   static Bytes Rounded(Bytes bytes) { return RoundUp(bytes, kPage); }
   static bool IsLarge(Bytes bytes) { return bytes >= kSmallest; }
 
-  // `own_pages`: also a small object gets pages of its own (while a step is profiled). `serial`, where given, receives the
-  // serial number, 0 for an object in a slab.
+  // `own_pages`: also a small object gets pages of its own (while a step is profiled). `serial`, where given, receives
+  // the serial number, 0 for an object in a slab.
   void* Allocate(Bytes bytes, Bytes alignment, bool own_pages, uint64_t* serial);
   // At this offset of the arena, in the planned area. nullptr when something lives there, or there is no room.
   void* AllocateAt(int64_t offset, Bytes bytes, uint64_t* serial);

@@ -1,5 +1,5 @@
-// ExtentAllocator: finds room for page-granular extents in a range of address space. It hands out offsets; whether memory
-// is behind them is the residency's business.
+// ExtentAllocator: finds room for page-granular extents in a range of address space. It hands out offsets; whether
+// memory is behind them is the residency's business.
 //
 // Best fit, lowest address among equals, neighbours merged on free: the arena stays dense, so that few granules are
 // shared by tensors that have nothing in common.

@@ -51,9 +51,9 @@ class FramePool {
   int64_t limit_;
   int64_t in_use_ = 0;
   int64_t peak_in_use_ = 0;
-  int64_t made_ = 0;            // frames [0, made_) have been mapped
-  std::vector<FrameId> warm_;   // free, with pages
-  std::vector<FrameId> cold_;   // free, pages given back
+  int64_t made_ = 0;           // frames [0, made_) have been mapped
+  std::vector<FrameId> warm_;  // free, with pages
+  std::vector<FrameId> cold_;  // free, pages given back
 };
 
 }  // namespace thermocline::arena

@@ -31,18 +31,18 @@ struct Granule {
 
   std::atomic<Presence> presence;
   os::Protection protection;  // of the mapping; when armed, of the parts that are not open
-  bool fresh;      // backed, but without content so far: it needs a frame, no fetch
+  bool fresh;                 // backed, but without content so far: it needs a frame, no fetch
   bool has_slot;
   bool has_frame;
-  bool clean;      // the slot holds its content
-  bool writing;    // a write-out is in flight
-  bool dirtied;    // written to, or taken back, since that write-out began
-  bool leaving;    // release it as soon as it is clean
-  bool demanded;   // someone waits for it; it is in the demand queue
-  bool armed;      // opened in parts by an access profiler
-  bool opened;     // is in the list of granules with open parts
+  bool clean;     // the slot holds its content
+  bool writing;   // a write-out is in flight
+  bool dirtied;   // written to, or taken back, since that write-out began
+  bool leaving;   // release it as soon as it is clean
+  bool demanded;  // someone waits for it; it is in the demand queue
+  bool armed;     // opened in parts by an access profiler
+  bool opened;    // is in the list of granules with open parts
   bool in_lru;
-  bool refused;     // a demand could not be served; whoever waits gives up
+  bool refused;      // a demand could not be served; whoever waits gives up
   bool slot_frozen;  // a forked child may still read the slot: it may be neither written nor freed
   uint8_t retries;
   uint16_t pins;

@@ -25,7 +25,8 @@ absl::StatusOr<std::unique_ptr<Residency>> Residency::Create(const ResidencyOpti
                                                              tier::BlockTier& tier, const Clock& clock) {
   const int64_t granule = options.granule_bytes.count();
   if (granule < 4096 || !std::has_single_bit(static_cast<uint64_t>(granule))) {
-    return absl::InvalidArgumentError(absl::StrCat("granule_bytes is ", granule, ", not a power of two of at least 4096"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("granule_bytes is ", granule, ", not a power of two of at least 4096"));
   }
   absl::StatusOr<GranuleTable> table = GranuleTable::Create(options.address_space / options.granule_bytes);
   if (!table.ok()) return table.status();
@@ -157,7 +158,8 @@ bool Residency::IsDeadLocked(GranuleId id) const { return table_[id].live.load()
 void Residency::VacateLocked(GranuleId id) {
   Granule& granule = table_[id];
   const Presence presence = granule.presence.load();
-  if (granule.writing || granule.pins != 0 || presence == Presence::kFetching || presence == Presence::kEvicting) return;
+  if (granule.writing || granule.pins != 0 || presence == Presence::kFetching || presence == Presence::kEvicting)
+    return;
   uint32_t dead = Granule::kBacked;
   if (!granule.live.compare_exchange_strong(dead, 0)) return;
   if (presence == Presence::kMapped && !forked_child_) {
@@ -167,7 +169,8 @@ void Residency::VacateLocked(GranuleId id) {
     }
     GiveFrameLocked(granule);
   }
-  if (presence == Presence::kMapped && forked_child_) memory_.Protect(AddressOf(id), granule_bytes(), os::Protection::kNone);
+  if (presence == Presence::kMapped && forked_child_)
+    memory_.Protect(AddressOf(id), granule_bytes(), os::Protection::kNone);
   granule.presence.store(Presence::kHole);
   if (granule.has_slot) {
     FreeSlotLocked(granule);
@@ -310,9 +313,12 @@ os::FaultOutcome Residency::OnFault(char* address, os::FaultAccess access) {
   const GranuleId id = GranuleOf(address);
   const Step step = Until(id, [&](bool waited) { return FaultStepLocked(id, address, access, waited); });
   switch (step) {
-    case Step::kNotOurs: return os::FaultOutcome::kNotOurs;
-    case Step::kLost: return os::FaultOutcome::kDataLost;
-    default: return os::FaultOutcome::kResolved;
+    case Step::kNotOurs:
+      return os::FaultOutcome::kNotOurs;
+    case Step::kLost:
+      return os::FaultOutcome::kDataLost;
+    default:
+      return os::FaultOutcome::kResolved;
   }
 }
 
@@ -338,16 +344,20 @@ Residency::Step Residency::FaultStepLocked(GranuleId id, char* address, os::Faul
 Residency::Step Residency::BringInLocked(GranuleId id, bool waited) {
   Granule& granule = table_[id];
   switch (granule.presence.load()) {
-    case Presence::kMapped: return Step::kDone;
-    case Presence::kFailed: return Step::kLost;
-    case Presence::kFetching: return Step::kWait;
+    case Presence::kMapped:
+      return Step::kDone;
+    case Presence::kFailed:
+      return Step::kLost;
+    case Presence::kFetching:
+      return Step::kWait;
     case Presence::kEvicting:
       // Without room for a mapping: until the write-out ends.
       if (!MapLocked(id, os::Protection::kReadWrite)) return granule.writing ? Step::kWait : Step::kLost;
       if (granule.writing) --leaving_;
       granule.dirtied = true;
       return Step::kDone;
-    case Presence::kHole: break;
+    case Presence::kHole:
+      break;
   }
   if (forked_child_) return ChildBringInLocked(id);
   if (std::exchange(granule.refused, false) && waited) return Step::kLost;
@@ -455,7 +465,8 @@ absl::Status Residency::Wait(GranuleId id) {
   const Step step = Until(id, [&](bool waited) {
     Granule& granule = table_[id];
     // It was brought in and has left again: that counts.
-    if (served && !granule.demanded && granule.presence.load() == Presence::kHole && !granule.refused) return Step::kDone;
+    if (served && !granule.demanded && granule.presence.load() == Presence::kHole && !granule.refused)
+      return Step::kDone;
     served = true;
     if ((granule.live.load() & Granule::kBacked) == 0) return Step::kDone;
     return BringInLocked(id, waited);
@@ -465,7 +476,8 @@ absl::Status Residency::Wait(GranuleId id) {
 
 void Residency::Ask(GranuleId id) {
   Lock lock(*this);
-  if ((table_[id].live.load() & Granule::kBacked) != 0 && table_[id].presence.load() == Presence::kHole) DemandLocked(id);
+  if ((table_[id].live.load() & Granule::kBacked) != 0 && table_[id].presence.load() == Presence::kHole)
+    DemandLocked(id);
 }
 
 absl::Status Residency::Pin(Range range) {

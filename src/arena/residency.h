@@ -1,17 +1,17 @@
 // Residency: which granules are in fast memory, and every safe way to change that.
 //
-// It keeps the promise that no byte is lost: each change of a granule is one step of the state machine below, made under
-// one lock; a touch of a granule that is away faults, and OnFault makes it right from any thread. It decides nothing: the
-// mover (room migrate) picks what to move.
+// It keeps the promise that no byte is lost: each change of a granule is one step of the state machine below, made
+// under one lock; a touch of a granule that is away faults, and OnFault makes it right from any thread. It decides
+// nothing: the mover (room migrate) picks what to move.
 //
 //   vacant --Provide--> mapped --BeginWriteBack--> mapped, writing --FinishWrite--> mapped, clean --Release--> hole
 //                        mapped --BeginEvict--> evicting --FinishWrite--> hole;  a touch of it --> mapped again
 //   hole --BeginFetch--> fetching --FinishFetch--> mapped, clean;  a write to a clean one --> mapped
 //
-// Thread safety: Retain, Drop and OnFault from any thread; what ends in Locked needs a Residency::Lock, which blocks the
-// thread's signals while it lives. Ownership: owns frames and states; the tier, the memory and the sink are borrowed.
-// Errors: absl::Status on cold paths; a failed write keeps the granule in fast memory, a failed read (after retries)
-// makes its touches end in SIGBUS and first_error() say why.
+// Thread safety: Retain, Drop and OnFault from any thread; what ends in Locked needs a Residency::Lock, which blocks
+// the thread's signals while it lives. Ownership: owns frames and states; the tier, the memory and the sink are
+// borrowed. Errors: absl::Status on cold paths; a failed write keeps the granule in fast memory, a failed read (after
+// retries) makes its touches end in SIGBUS and first_error() say why.
 #ifndef THERMOCLINE_ARENA_RESIDENCY_H_
 #define THERMOCLINE_ARENA_RESIDENCY_H_
 
@@ -45,15 +45,15 @@ class DemandSink {
 
 struct ResidencyOptions {
   Bytes granule_bytes = MiB(2);
-  Bytes address_space;            // of the arena; a multiple of granule_bytes
-  int64_t frames = 0;             // the fast budget
-  int64_t most_frames = 0;        // what the budget may be raised to
+  Bytes address_space;      // of the arena; a multiple of granule_bytes
+  int64_t frames = 0;       // the fast budget
+  int64_t most_frames = 0;  // what the budget may be raised to
 };
 
 struct ResidencyStats {
   int64_t frames_in_use = 0;
   int64_t peak_frames = 0;
-  int64_t backed = 0;      // granules with content
+  int64_t backed = 0;  // granules with content
   int64_t slots = 0;
   int64_t faults = 0;
   int64_t exposed_nanos = 0;  // that threads waited, in faults and in Wait
@@ -101,8 +101,8 @@ class Residency final : public os::FaultHandler {
   bool Retain(Range range);
   // The tensor died. What no live tensor needs is forgotten: its frames are the first to be reused.
   void Drop(Range range);
-  // While a plan says when the dead granules of its layout, [begin, end), are released, Drop leaves them alone, which is
-  // faster.
+  // While a plan says when the dead granules of its layout, [begin, end), are released, Drop leaves them alone, which
+  // is faster.
   void SetPlanned(bool planned, GranuleId begin, GranuleId end) {
     planned_begin_.store(begin.value(), std::memory_order_relaxed);
     planned_end_.store(end.value(), std::memory_order_relaxed);

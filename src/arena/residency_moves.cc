@@ -188,18 +188,21 @@ void Residency::FailLocked(GranuleId id, int error) {
 
 absl::Status Residency::first_error() const {
   if (const int error = read_error_.load()) {
-    return absl::DataLossError(absl::StrCat(
-        "reading ", granule_bytes().count(), " bytes of granule ", failed_granule_.load(), " from ", tier_.Describe(),
-        " failed: ", strerror(error), "; its tensors' bytes are lost, threads that touch them get SIGBUS. Check the disk"));
+    return absl::DataLossError(
+        absl::StrCat("reading ", granule_bytes().count(), " bytes of granule ", failed_granule_.load(), " from ",
+                     tier_.Describe(), " failed: ", strerror(error),
+                     "; its tensors' bytes are lost, threads that touch them get SIGBUS. Check the disk"));
   }
   if (const int error = write_error_.load()) {
-    return absl::UnavailableError(absl::StrCat("writing to ", tier_.Describe(), " failed: ", strerror(error),
-                                               "; the data stays in fast memory. Free space there, or name another place"));
+    return absl::UnavailableError(
+        absl::StrCat("writing to ", tier_.Describe(), " failed: ", strerror(error),
+                     "; the data stays in fast memory. Free space there, or name another place"));
   }
   if (const int error = refusal_error_.load()) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        "a tensor that is away could not be brought in: ", strerror(error), "; every frame of the fast budget is pinned or ",
-        "can't be written out, or vm.max_map_count is reached. Raise the budget or that limit"));
+    return absl::ResourceExhaustedError(
+        absl::StrCat("a tensor that is away could not be brought in: ", strerror(error),
+                     "; every frame of the fast budget is pinned or ",
+                     "can't be written out, or vm.max_map_count is reached. Raise the budget or that limit"));
   }
   return absl::OkStatus();
 }

@@ -1,5 +1,5 @@
-// SlabAllocator: small objects in spans of one size class. What is free is known from bitmaps beside the memory, never from
-// the memory itself, which may be away.
+// SlabAllocator: small objects in spans of one size class. What is free is known from bitmaps beside the memory, never
+// from the memory itself, which may be away.
 //
 // Thread safety: none of its own. Ownership: owns its bookkeeping, not the memory.
 #ifndef THERMOCLINE_ARENA_SLAB_ALLOCATOR_H_
@@ -38,8 +38,8 @@ class SlabAllocator {
     int size_class = 0;
     int32_t objects = 0;
     int32_t used = 0;
-    bool listed = false;            // in with_room_ of its class
-    std::vector<uint64_t> taken;    // a bit an object
+    bool listed = false;          // in with_room_ of its class
+    std::vector<uint64_t> taken;  // a bit an object
   };
 
   std::vector<Span> spans_;

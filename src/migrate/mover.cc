@@ -208,8 +208,10 @@ bool Mover::Serve(Arrival& arrival) {
       // Leaving as soon as it is clean, and wanted again: that is a fetch to come.
       if (granule.leaving) return false;
       return true;
-    case arena::Presence::kEvicting: return false;
-    case arena::Presence::kHole: break;
+    case arena::Presence::kEvicting:
+      return false;
+    case arena::Presence::kHole:
+      break;
   }
   if (arrival.provide) {
     if (residency_.frames().available() == 0) return false;
@@ -253,8 +255,8 @@ void Mover::ServeDemandsLocked() {
   // Making room may have freed frames at once: clean ones, dead ones.
   // Where every write-out fails, all of them have been tried by now: going on would keep those who wait for ever.
   const bool all_fail = residency_.failed_writes_in_row() > 2 * residency_.frames().limit();
-  const bool stuck = residency_.frames().available() == 0 &&
-                     (all_fail || (residency_.frames_leaving() == 0 && InFlight() == 0));
+  const bool stuck =
+      residency_.frames().available() == 0 && (all_fail || (residency_.frames_leaving() == 0 && InFlight() == 0));
   if (stuck) residency_.ForgetFailedWritesLocked();
   for (GranuleId id : waiting) {
     if (stuck) {

@@ -1,11 +1,11 @@
 // Mover: moves granules in the background, as the plan says and as touches demand. It knows no policy: what leaves when
 // nothing is planned is a VictimPolicy's choice.
 //
-// One thread runs it (Start), or a test steps it by hand (RunOnce). Order of service: what someone waits for; what frees
-// frames; then planned arrivals by deadline. Two classes of urgency share the link: what is due within a few layers may
-// fill the queue, the rest only a part of it, so that what becomes urgent does not stand behind it.
-// Thread safety: EnterLayer, SetPlan, Pause, Resume, Stats from any thread. OnDemand from anywhere.
-// Ownership: borrows residency, tier and clock. Errors: a failed transfer is handled by the residency; nothing throws.
+// One thread runs it (Start), or a test steps it by hand (RunOnce). Order of service: what someone waits for; what
+// frees frames; then planned arrivals by deadline. Two classes of urgency share the link: what is due within a few
+// layers may fill the queue, the rest only a part of it, so that what becomes urgent does not stand behind it. Thread
+// safety: EnterLayer, SetPlan, Pause, Resume, Stats from any thread. OnDemand from anywhere. Ownership: borrows
+// residency, tier and clock. Errors: a failed transfer is handled by the residency; nothing throws.
 #ifndef THERMOCLINE_MIGRATE_MOVER_H_
 #define THERMOCLINE_MIGRATE_MOVER_H_
 
@@ -64,8 +64,8 @@ class Mover final : public arena::DemandSink {
   void RunOnce(int64_t timeout_nanos);
 
   // The plan to execute from `position` on, which is entered at once; nullptr: by demand only. At the start of a step
-  // (position is a multiple of the plan's layers) what the plan does not want in fast memory then leaves it, and what it
-  // wants comes.
+  // (position is a multiple of the plan's layers) what the plan does not want in fast memory then leaves it, and what
+  // it wants comes.
   void SetPlan(std::shared_ptr<const plan::MigrationPlan> plan, int64_t position);
   // The layer at `position` of the endless sequence of layers begins: the plan's layer is position modulo its layers.
   void EnterLayer(int64_t position);
@@ -131,7 +131,7 @@ class Mover final : public arena::DemandSink {
   // The mover's own.
   std::shared_ptr<const plan::MigrationPlan> plan_;
   std::unique_ptr<VictimPolicy> policy_;
-  int64_t taken_ = -1;  // layers up to this position have been taken
+  int64_t taken_ = -1;             // layers up to this position have been taken
   std::vector<Arrival> arrivals_;  // sorted by deadline
   std::deque<GranuleId> write_backs_;
   std::vector<tier::Transfer> outgoing_;

@@ -37,8 +37,8 @@ class PlanPolicy final : public VictimPolicy {
       if (residency.MayLeaveLocked(id)) candidates.emplace_back(Distance(residency, id, now), id);
     }
     const int64_t count = std::min<int64_t>(wanted, std::ssize(candidates));
-    // What came last is in use, whatever the plan says: taken again at once, two such granules would chase each other out
-    // for ever. They stand at the end of the candidates and are sorted apart.
+    // What came last is in use, whatever the plan says: taken again at once, two such granules would chase each other
+    // out for ever. They stand at the end of the candidates and are sorted apart.
     const int64_t recent = std::min(kRecent, std::ssize(candidates) / 4);
     // Of equals the least recently used goes: the candidates stand in that order.
     const auto farther = [](auto& a, auto& b) { return a.first > b.first; };

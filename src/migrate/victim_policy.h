@@ -1,4 +1,5 @@
-// VictimPolicy: which granule gives up its frame when one is needed that no plan provided for. It decides; the mover acts.
+// VictimPolicy: which granule gives up its frame when one is needed that no plan provided for. It decides; the mover
+// acts.
 //
 // Thread safety: called by the mover under the residency lock. Ownership: borrows nothing.
 #ifndef THERMOCLINE_MIGRATE_VICTIM_POLICY_H_

@@ -18,9 +18,9 @@ namespace thermocline::os {
 enum class FaultAccess : uint8_t { kRead, kWrite };
 
 enum class FaultOutcome : uint8_t {
-  kResolved,   // run the instruction again
-  kNotOurs,    // the next handler's turn
-  kDataLost,   // the bytes can't be had: the thread gets SIGBUS
+  kResolved,  // run the instruction again
+  kNotOurs,   // the next handler's turn
+  kDataLost,  // the bytes can't be had: the thread gets SIGBUS
 };
 
 class FaultHandler {
@@ -29,8 +29,8 @@ class FaultHandler {
   virtual FaultOutcome OnFault(char* address, FaultAccess access) = 0;
 };
 
-// From now on faults in [begin, end) go to the handler, which must outlive its registration. Installs the signal handlers
-// on first use. ResourceExhausted when 64 ranges are registered.
+// From now on faults in [begin, end) go to the handler, which must outlive its registration. Installs the signal
+// handlers on first use. ResourceExhausted when 64 ranges are registered.
 absl::Status RegisterFaultRange(char* begin, char* end, FaultHandler* handler);
 void UnregisterFaultRange(FaultHandler* handler);
 

@@ -25,8 +25,8 @@
 namespace thermocline::os {
 namespace {
 
-// Far below where the kernel places mappings of its own choice (top down from the stack, or bottom up from a third of the
-// address space) and above what programs ask for by address; a hole there stays a hole.
+// Far below where the kernel places mappings of its own choice (top down from the stack, or bottom up from a third of
+// the address space) and above what programs ask for by address; a hole there stays a hole.
 constexpr uint64_t kQuietAddresses[] = {0x1200'0000'0000, 0x1800'0000'0000, 0x2000'0000'0000, 0x0c00'0000'0000};
 
 #if defined(__SANITIZE_THREAD__)
@@ -37,9 +37,12 @@ constexpr bool kQuietAddressesUsable = sizeof(void*) == 8;
 
 int ToMmapProtection(Protection protection) {
   switch (protection) {
-    case Protection::kNone: return PROT_NONE;
-    case Protection::kRead: return PROT_READ;
-    case Protection::kReadWrite: return PROT_READ | PROT_WRITE;
+    case Protection::kNone:
+      return PROT_NONE;
+    case Protection::kRead:
+      return PROT_READ;
+    case Protection::kReadWrite:
+      return PROT_READ | PROT_WRITE;
   }
   return PROT_NONE;
 }
@@ -75,8 +78,8 @@ class RealMemoryImpl final : public Memory {
   }
 
   int MapFresh(char* at, Bytes size, bool huge_pages) override {
-    void* result = mmap(at, size.count(), PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    void* result =
+        mmap(at, size.count(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
     if (result == MAP_FAILED) return errno;
     // Best effort: without huge pages everything works the same, slower.
     madvise(at, size.count(), huge_pages ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
@@ -91,8 +94,8 @@ class RealMemoryImpl final : public Memory {
   }
 
   int Detach(char* at, char* home, Bytes size) override {
-    // Where other mappings could fall into the hole, it must never exist: the address turns inaccessible first and stays
-    // mapped so.
+    // Where other mappings could fall into the hole, it must never exist: the address turns inaccessible first and
+    // stays mapped so.
     if (!quiet_) {
       if (const int error = Protect(at, size, Protection::kNone)) return error;
     }

@@ -132,7 +132,7 @@ void* Runtime::Allocate(Bytes bytes, Bytes alignment) {
   const bool large = arena::Allocator::IsLarge(bytes);
   // Between explicit steps nothing is matched. Where steps are not marked, what lies between belongs to the last layer.
   const bool between = explicit_steps_.load(std::memory_order_relaxed) && !in_step_.load(std::memory_order_relaxed);
-  if (phase == Phase::kDemand || between) return allocator_->Allocate(bytes, alignment, false, nullptr);
+  if (phase == Phase::kDemand || between) return AllocateAnywhere(bytes, alignment, false, nullptr);
   if (large && OnDrivingThread()) SplitLayer(bytes);
   uint64_t serial = 0;
   Identity identity{layer_.load(std::memory_order_relaxed), -1, arena::Allocator::Rounded(bytes)};
@@ -144,12 +144,19 @@ void* Runtime::Allocate(Bytes bytes, Bytes alignment) {
       pointer = AllocateMatched(bytes, &serial, &identity);
     }
   }
-  if (pointer == nullptr) pointer = allocator_->Allocate(bytes, alignment, phase == Phase::kProfiling, &serial);
+  if (pointer == nullptr) pointer = AllocateAnywhere(bytes, alignment, phase == Phase::kProfiling, &serial);
   if (phase == Phase::kProfiling && pointer != nullptr && serial != 0) {
     recorder_->OnAllocate(serial, static_cast<char*>(pointer), bytes, identity.rounded, LayerId(identity.layer),
                           identity.ordinal);
   }
   return pointer;
+}
+
+void* Runtime::AllocateAnywhere(Bytes bytes, Bytes alignment, bool own_pages, uint64_t* serial) {
+  if (void* pointer = allocator_->Allocate(bytes, alignment, own_pages, serial)) return pointer;
+  // Perhaps the room is still kept for forked children that have ended meanwhile.
+  PollForks();
+  return allocator_->Allocate(bytes, alignment, own_pages, serial);
 }
 
 void* Runtime::AllocateMatched(Bytes bytes, uint64_t* serial, Identity* identity) {

@@ -92,6 +92,7 @@ class Runtime {
 
   bool OnDrivingThread() const { return driver_.load(std::memory_order_relaxed) == ThreadMark(); }
   static const void* ThreadMark();
+  void* AllocateAnywhere(Bytes bytes, Bytes alignment, bool own_pages, uint64_t* serial);
   void* AllocateMatched(Bytes bytes, uint64_t* serial, Identity* identity);
   void TryAnotherShape(const Identity& failed);
 

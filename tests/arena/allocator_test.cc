@@ -183,7 +183,8 @@ TEST_F(AllocatorTest, WhatIsWrittenInAProfiledStepSurvivesItsEvictions) {
   }
   residency_->Disarm();
   for (int i = 0; i < 3 * kFrames; ++i) {
-    EXPECT_TRUE(std::all_of(tensors[i], tensors[i] + kGranule.count(), [=](char c) { return c == static_cast<char>(i); }));
+    EXPECT_TRUE(
+        std::all_of(tensors[i], tensors[i] + kGranule.count(), [=](char c) { return c == static_cast<char>(i); }));
   }
   EXPECT_LE(residency_->Stats().peak_frames, kFrames);
 }

@@ -91,8 +91,17 @@ TEST(FramePoolTest, NeverHandsOutMoreThanTheLimitNorOneFrameTwice) {
   std::set<uint32_t> taken;
   for (int i = 0; i < 20000; ++i) {
     switch (random() % 16) {
-      case 0: pool->SetLimit(1 + static_cast<int64_t>(random() % 50)); break;
-      case 1: case 2: case 3: case 4: case 5: case 6: case 7: case 8: {
+      case 0:
+        pool->SetLimit(1 + static_cast<int64_t>(random() % 50));
+        break;
+      case 1:
+      case 2:
+      case 3:
+      case 4:
+      case 5:
+      case 6:
+      case 7:
+      case 8: {
         const int64_t before = pool->in_use();
         const FrameId frame = pool->Take();
         ASSERT_EQ(frame == kNoFrame, before >= pool->limit());

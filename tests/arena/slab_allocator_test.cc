@@ -48,7 +48,8 @@ TEST(SlabAllocatorTest, ObjectsNeverOverlapUnderRandomUse) {
     std::map<int64_t, uint32_t> spans;
     for (int i = 0; i < 20000; ++i) {
       if (random() % 5 < 3) {
-        const int size_class = SlabAllocator::ClassOf(1 + static_cast<int64_t>(random() % SlabAllocator::kLargestObject));
+        const int size_class =
+            SlabAllocator::ClassOf(1 + static_cast<int64_t>(random() % SlabAllocator::kLargestObject));
         int64_t at = slabs.Allocate(size_class);
         if (at < 0) {
           spans[next_span] = slabs.AddSpan(size_class, next_span);

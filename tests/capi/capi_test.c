@@ -1,5 +1,5 @@
-/* The C API from C: what users do, and what they do wrong. Every wrong use gets a status and a message, changes nothing,
- * and leaves the process alive. */
+/* The C API from C: what users do, and what they do wrong. Every wrong use gets a status and a message, changes
+ * nothing, and leaves the process alive. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
@@ -15,21 +15,21 @@
 
 static int failures = 0;
 
-#define CHECK(condition)                                                                                     \
-  do {                                                                                                       \
-    if (!(condition)) {                                                                                      \
-      ++failures;                                                                                            \
+#define CHECK(condition)                                                                                        \
+  do {                                                                                                          \
+    if (!(condition)) {                                                                                         \
+      ++failures;                                                                                               \
       fprintf(stderr, "%s:%d: not so: %s (last error: %s)\n", __FILE__, __LINE__, #condition, tc_last_error()); \
-    }                                                                                                        \
+    }                                                                                                           \
   } while (0)
-#define CHECK_STATUS(call, status)                                                                         \
-  do {                                                                                                     \
-    const tc_status got = (call);                                                                          \
-    if (got != (status)) {                                                                                 \
-      ++failures;                                                                                          \
+#define CHECK_STATUS(call, status)                                                                                  \
+  do {                                                                                                              \
+    const tc_status got = (call);                                                                                   \
+    if (got != (status)) {                                                                                          \
+      ++failures;                                                                                                   \
       fprintf(stderr, "%s:%d: %s is %s, not %s (last error: %s)\n", __FILE__, __LINE__, #call, tc_status_name(got), \
-              tc_status_name(status), tc_last_error());                                                    \
-    }                                                                                                      \
+              tc_status_name(status), tc_last_error());                                                             \
+    }                                                                                                               \
   } while (0)
 
 #define SLOW "emulated:in=4GB/s,out=4GB/s,latency=10us,capacity=256MiB"
@@ -107,8 +107,9 @@ static void RefusedOptions(void) {
 }
 
 static void RefusedTiers(void) {
-  static const char* const kWrong[] = {"tape:/dev/st0", "file:", "emulated:in=1GB/s", "emulated:in=fast,out=1GB/s",
-                                       "numa:minus",    "file",  ":",                 "file:/var/tmp,colour=red"};
+  static const char* const kWrong[] = {
+      "tape:/dev/st0", "file:", "emulated:in=1GB/s",       "emulated:in=fast,out=1GB/s", "numa:minus",
+      "file",          ":",     "file:/var/tmp,colour=red"};
   for (size_t i = 0; i < sizeof(kWrong) / sizeof(kWrong[0]); ++i) {
     tc_options options = Options("16MiB");
     options.slow = kWrong[i];

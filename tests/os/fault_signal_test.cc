@@ -80,151 +80,165 @@ volatile char* const kWild = reinterpret_cast<volatile char*>(0x1000);
 
 TEST(FaultSignalTest, AFaultInARangeGoesToItsHandlerAndTheInstructionRunsAgain) {
   EXPECT_EQ(InProcess([] {
-    PageHandler handler(FaultOutcome::kResolved);
-    errno = 5;
-    handler.page()[9] = 'x';
-    if (errno != 5) return 1;
-    if (handler.faults != 1 || handler.last_access != FaultAccess::kWrite) return 2;
-    if (handler.last_address != handler.page() + 9 || handler.page()[9] != 'x') return 3;
-    return 0;
-  }), 0);
+              PageHandler handler(FaultOutcome::kResolved);
+              errno = 5;
+              handler.page()[9] = 'x';
+              if (errno != 5) return 1;
+              if (handler.faults != 1 || handler.last_access != FaultAccess::kWrite) return 2;
+              if (handler.last_address != handler.page() + 9 || handler.page()[9] != 'x') return 3;
+              return 0;
+            }),
+            0);
 }
 
 TEST(FaultSignalTest, AReadIsToldFromAWrite) {
   EXPECT_EQ(InProcess([] {
-    PageHandler handler(FaultOutcome::kResolved);
-    if (const char read = handler.page()[1]; read != 0) return 2;
-    return handler.faults == 1 && handler.last_access == FaultAccess::kRead ? 0 : 1;
-  }), 0);
+              PageHandler handler(FaultOutcome::kResolved);
+              if (const char read = handler.page()[1]; read != 0) return 2;
+              return handler.faults == 1 && handler.last_access == FaultAccess::kRead ? 0 : 1;
+            }),
+            0);
 }
 
 TEST(FaultSignalTest, AWildPointerReachesTheHandlerInstalledBeforeOurs) {
   EXPECT_EQ(InProcess([] {
-    InstallJumpOut(SIGSEGV);
-    PageHandler handler(FaultOutcome::kResolved);
-    if (sigsetjmp(g_jump, 1) == 0) {
-      *kWild = 1;
-      return 1;
-    }
-    handler.page()[0] = 1;  // and ours works on
-    return g_signal == SIGSEGV && g_address == kWild && handler.faults == 1 ? 0 : 2;
-  }), 0);
+              InstallJumpOut(SIGSEGV);
+              PageHandler handler(FaultOutcome::kResolved);
+              if (sigsetjmp(g_jump, 1) == 0) {
+                *kWild = 1;
+                return 1;
+              }
+              handler.page()[0] = 1;  // and ours works on
+              return g_signal == SIGSEGV && g_address == kWild && handler.faults == 1 ? 0 : 2;
+            }),
+            0);
 }
 
 TEST(FaultSignalTest, AWildPointerReachesTheHandlerSetThroughTheChain) {
   EXPECT_EQ(InProcess([] {
-    PageHandler handler(FaultOutcome::kResolved);
-    struct sigaction action = {}, old = {};
-    action.sa_sigaction = JumpOut;
-    action.sa_flags = SA_SIGINFO;
-    SetChainedAction(SIGSEGV, &action, &old);
-    if (old.sa_handler != SIG_DFL) return 3;
-    if (sigsetjmp(g_jump, 1) == 0) {
-      *kWild = 1;
-      return 1;
-    }
-    handler.page()[0] = 1;
-    return handler.faults == 1 ? 0 : 2;
-  }), 0);
+              PageHandler handler(FaultOutcome::kResolved);
+              struct sigaction action = {}, old = {};
+              action.sa_sigaction = JumpOut;
+              action.sa_flags = SA_SIGINFO;
+              SetChainedAction(SIGSEGV, &action, &old);
+              if (old.sa_handler != SIG_DFL) return 3;
+              if (sigsetjmp(g_jump, 1) == 0) {
+                *kWild = 1;
+                return 1;
+              }
+              handler.page()[0] = 1;
+              return handler.faults == 1 ? 0 : 2;
+            }),
+            0);
 }
 
 TEST(FaultSignalTest, AWildPointerKillsBySigsegvWhereNobodyHandlesIt) {
   EXPECT_EQ(InProcess([] {
-    PageHandler handler(FaultOutcome::kResolved);
-    *kWild = 1;
-    return 0;
-  }), kKilled + SIGSEGV);
+              PageHandler handler(FaultOutcome::kResolved);
+              *kWild = 1;
+              return 0;
+            }),
+            kKilled + SIGSEGV);
 }
 
 TEST(FaultSignalTest, AWildPointerKillsEvenWhereSigsegvIsIgnored) {
   EXPECT_EQ(InProcess([] {
-    signal(SIGSEGV, SIG_IGN);
-    PageHandler handler(FaultOutcome::kResolved);
-    *kWild = 1;
-    return 0;
-  }), kKilled + SIGSEGV);
+              signal(SIGSEGV, SIG_IGN);
+              PageHandler handler(FaultOutcome::kResolved);
+              *kWild = 1;
+              return 0;
+            }),
+            kKilled + SIGSEGV);
 }
 
 TEST(FaultSignalTest, AFaultThatIsNotTheHandlersKillsBySigsegv) {
   EXPECT_EQ(InProcess([] {
-    PageHandler handler(FaultOutcome::kNotOurs);
-    handler.page()[0] = 1;
-    return 0;
-  }), kKilled + SIGSEGV);
+              PageHandler handler(FaultOutcome::kNotOurs);
+              handler.page()[0] = 1;
+              return 0;
+            }),
+            kKilled + SIGSEGV);
 }
 
 TEST(FaultSignalTest, LostBytesKillBySigbus) {
   for (const auto disposition : {SIG_DFL, SIG_IGN}) {
     EXPECT_EQ(InProcess([=] {
-      signal(SIGBUS, disposition);
-      PageHandler handler(FaultOutcome::kDataLost);
-      return static_cast<int>(handler.page()[0]);
-    }), kKilled + SIGBUS);
+                signal(SIGBUS, disposition);
+                PageHandler handler(FaultOutcome::kDataLost);
+                return static_cast<int>(handler.page()[0]);
+              }),
+              kKilled + SIGBUS);
   }
 }
 
 TEST(FaultSignalTest, LostBytesReachTheProgramsHandlerOfSigbus) {
   EXPECT_EQ(InProcess([] {
-    InstallJumpOut(SIGBUS);
-    PageHandler handler(FaultOutcome::kDataLost);
-    if (sigsetjmp(g_jump, 1) == 0) return static_cast<int>(handler.page()[0]) + 1;
-    return g_signal == SIGBUS && g_code == BUS_OBJERR && g_address == handler.page() ? 0 : 2;
-  }), 0);
+              InstallJumpOut(SIGBUS);
+              PageHandler handler(FaultOutcome::kDataLost);
+              if (sigsetjmp(g_jump, 1) == 0) return static_cast<int>(handler.page()[0]) + 1;
+              return g_signal == SIGBUS && g_code == BUS_OBJERR && g_address == handler.page() ? 0 : 2;
+            }),
+            0);
 }
 
 TEST(FaultSignalTest, AJumpIntoATensorKillsInsteadOfFaultingForEver) {
   EXPECT_EQ(InProcess([] {
-    PageHandler handler(FaultOutcome::kResolved);
-    reinterpret_cast<void (*)()>(const_cast<char*>(handler.page()))();
-    return 0;
-  }), kKilled + SIGSEGV);
+              PageHandler handler(FaultOutcome::kResolved);
+              reinterpret_cast<void (*)()>(const_cast<char*>(handler.page()))();
+              return 0;
+            }),
+            kKilled + SIGSEGV);
 }
 
 TEST(FaultSignalTest, ASignalSentByHandIsTheProgramsAndNotAFault) {
   EXPECT_EQ(InProcess([] {
-    InstallJumpOut(SIGSEGV);
-    PageHandler handler(FaultOutcome::kResolved);
-    if (sigsetjmp(g_jump, 1) == 0) {
-      raise(SIGSEGV);
-      return 1;
-    }
-    return handler.faults == 0 ? 0 : 2;
-  }), 0);
+              InstallJumpOut(SIGSEGV);
+              PageHandler handler(FaultOutcome::kResolved);
+              if (sigsetjmp(g_jump, 1) == 0) {
+                raise(SIGSEGV);
+                return 1;
+              }
+              return handler.faults == 0 ? 0 : 2;
+            }),
+            0);
   EXPECT_EQ(InProcess([] {
-    PageHandler handler(FaultOutcome::kResolved);
-    raise(SIGSEGV);
-    return 0;
-  }), kKilled + SIGSEGV);
+              PageHandler handler(FaultOutcome::kResolved);
+              raise(SIGSEGV);
+              return 0;
+            }),
+            kKilled + SIGSEGV);
 }
 
 TEST(FaultSignalTest, TheSixtyFifthRangeIsRefused) {
   EXPECT_EQ(InProcess([] {
-    for (int i = 0; i < 64; ++i) new PageHandler(FaultOutcome::kResolved);
-    PageHandler* const none = nullptr;
-    return absl::IsResourceExhausted(RegisterFaultRange(nullptr, nullptr, none)) ? 0 : 1;
-  }), 0);
+              for (int i = 0; i < 64; ++i) new PageHandler(FaultOutcome::kResolved);
+              PageHandler* const none = nullptr;
+              return absl::IsResourceExhausted(RegisterFaultRange(nullptr, nullptr, none)) ? 0 : 1;
+            }),
+            0);
 }
 
 TEST(FaultSignalTest, UseAfterFreeInAVacantGranuleKillsBySigsegv) {
   EXPECT_EQ(InProcess([] {
-    constexpr Bytes kGranule = KiB(64);
-    tier::HeldTier tier(kGranule, 8);
-    arena::ResidencyOptions options;
-    options.granule_bytes = kGranule;
-    options.address_space = MiB(16);
-    options.frames = 8;
-    auto residency = *arena::Residency::Create(options, RealMemory(), tier, MonotonicClock());
-    auto allocator = *arena::Allocator::Create(*residency);
-    auto* const freed = static_cast<volatile char*>(allocator->Allocate(kGranule, Bytes(64), false, nullptr));
-    *freed = 1;
-    allocator->Free(const_cast<char*>(freed), nullptr);
-    {
-      arena::Residency::Lock lock(*residency);
-      residency->ReclaimDeadLocked(8);
-    }
-    *freed = 2;
-    return 0;
-  }), kKilled + SIGSEGV);
+              constexpr Bytes kGranule = KiB(64);
+              tier::HeldTier tier(kGranule, 8);
+              arena::ResidencyOptions options;
+              options.granule_bytes = kGranule;
+              options.address_space = MiB(16);
+              options.frames = 8;
+              auto residency = *arena::Residency::Create(options, RealMemory(), tier, MonotonicClock());
+              auto allocator = *arena::Allocator::Create(*residency);
+              auto* const freed = static_cast<volatile char*>(allocator->Allocate(kGranule, Bytes(64), false, nullptr));
+              *freed = 1;
+              allocator->Free(const_cast<char*>(freed), nullptr);
+              {
+                arena::Residency::Lock lock(*residency);
+                residency->ReclaimDeadLocked(8);
+              }
+              *freed = 2;
+              return 0;
+            }),
+            kKilled + SIGSEGV);
 }
 
 }  // namespace

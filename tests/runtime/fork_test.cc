@@ -157,9 +157,7 @@ TEST_P(ForkTest, GrandchildrenReadWhatWas) {
   EXPECT_TRUE(AllHold('C'));
 }
 
-int OpenFiles() {
-  return static_cast<int>(std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {}));
-}
+int OpenFiles() { return static_cast<int>(std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {})); }
 
 TEST_P(ForkTest, NothingIsKeptForChildrenThatHaveEnded) {
   const int files = OpenFiles();
@@ -175,6 +173,21 @@ TEST_P(ForkTest, NothingIsKeptForChildrenThatHaveEnded) {
   PollForks();
   EXPECT_TRUE(runtime_->Stats().residency.slots <= kTensors * (kTensor / kGranule));
   EXPECT_EQ(runtime_->Stats().residency.io_errors, 0);
+}
+
+TEST_P(ForkTest, RoomKeptForAChildIsHadAgainOnceItHasEnded) {
+  Gate gate;
+  const pid_t child = Child([&] {
+    gate.WaitInChild();
+    return AllHold('A') ? 0 : 1;
+  });
+  FillAll('B');
+  while (runtime_->Allocate(kTensor, Bytes(64)) != nullptr) {
+  }
+  gate.Open();
+  EXPECT_EQ(StatusOf(child), 0);
+  for (int i = 0; i < kTensors / 2; ++i) EXPECT_NE(runtime_->Allocate(kTensor, Bytes(64)), nullptr) << i;
+  EXPECT_TRUE(AllHold('B'));
 }
 
 TEST_P(ForkTest, ARawCloneFaultsRatherThanReadsZeroes) {
@@ -201,11 +214,12 @@ TEST_P(ForkTest, SignalsAreAsBeforeAfterAForkWithTwoRuntimes) {
   sigset_t before, after;
   sigprocmask(SIG_BLOCK, nullptr, &before);
   EXPECT_EQ(StatusOf(Child([&] {
-    sigset_t inside;
-    sigprocmask(SIG_BLOCK, nullptr, &inside);
-    if (sigismember(&inside, SIGSEGV) != 0) return 2;
-    return AllHold('A') ? 0 : 1;
-  })), 0);
+              sigset_t inside;
+              sigprocmask(SIG_BLOCK, nullptr, &inside);
+              if (sigismember(&inside, SIGSEGV) != 0) return 2;
+              return AllHold('A') ? 0 : 1;
+            })),
+            0);
   sigprocmask(SIG_BLOCK, nullptr, &after);
   for (int signum = 1; signum < 32; ++signum) EXPECT_EQ(sigismember(&before, signum), sigismember(&after, signum));
   EXPECT_TRUE(AllHold('A'));
@@ -222,10 +236,11 @@ TEST_P(ForkTest, AChildForkedInAProfiledStepReadsItsTensors) {
   ASSERT_TRUE(profiled->StartProfile().ok());
   ASSERT_TRUE(profiled->AddLayer("a").ok());
   EXPECT_EQ(StatusOf(Child([&] {
-    if (!std::all_of(tensor, tensor + kTensor.count(), [](char c) { return c == 'p'; })) return 1;
-    std::memset(tensor, 'q', kTensor.count());
-    return profiled->EndProfile().ok() ? 0 : 2;
-  })), 0);
+              if (!std::all_of(tensor, tensor + kTensor.count(), [](char c) { return c == 'p'; })) return 1;
+              std::memset(tensor, 'q', kTensor.count());
+              return profiled->EndProfile().ok() ? 0 : 2;
+            })),
+            0);
   EXPECT_EQ(tensor[9], 'p');
   EXPECT_TRUE(profiled->EndProfile().ok());
 }
