@@ -11,21 +11,23 @@
 namespace thermocline {
 namespace {
 
-constexpr int kLayers = 64;
+constexpr int kBatch = 256;
 constexpr Bytes kTensor = MiB(1);
 
-// A runtime whose steps of kLayers layers, with one tensor each, have been profiled and placed.
-std::unique_ptr<runtime::Runtime> PlacedRuntime() {
+// A runtime whose steps, of `layers` layers with `tensors` tensors each, have been profiled and placed.
+std::unique_ptr<runtime::Runtime> PlacedRuntime(int layers, int tensors) {
   runtime::RawSettings raw;
   raw.fast = "512MiB";
   raw.slow = "emulated:in=4GB/s,out=4GB/s";
   auto runtime = *runtime::Runtime::Create(*ReadSettings(raw, [](const char*) { return std::nullopt; }));
   for (int step = 0; step < 12; ++step) {
     runtime->BeginStep().IgnoreError();
-    for (int layer = 0; layer < kLayers; ++layer) {
-      void* tensor = runtime->Allocate(kTensor, Bytes(64));
-      static_cast<char*>(tensor)[0] = 1;
-      runtime->Free(tensor);
+    for (int layer = 0; layer < layers; ++layer) {
+      for (int i = 0; i < tensors; ++i) {
+        void* tensor = runtime->Allocate(kTensor, Bytes(64));
+        static_cast<char*>(tensor)[0] = 1;
+        runtime->Free(tensor);
+      }
       runtime->AddLayer("").IgnoreError();
     }
     runtime->EndStep().IgnoreError();
@@ -34,35 +36,33 @@ std::unique_ptr<runtime::Runtime> PlacedRuntime() {
 }
 
 void AddLayerWithNothingToDo(benchmark::State& state) {
-  auto runtime = PlacedRuntime();
-  while (state.KeepRunningBatch(kLayers)) {
+  auto runtime = PlacedRuntime(kBatch, 1);
+  while (state.KeepRunningBatch(kBatch)) {
     state.PauseTiming();
     runtime->EndStep().IgnoreError();
     runtime->BeginStep().IgnoreError();
     state.ResumeTiming();
-    for (int layer = 0; layer < kLayers; ++layer) runtime->AddLayer("").IgnoreError();
+    for (int layer = 0; layer < kBatch; ++layer) runtime->AddLayer("").IgnoreError();
   }
 }
 BENCHMARK(AddLayerWithNothingToDo);
 
 void MatchedAllocationAndFree(benchmark::State& state) {
-  auto runtime = PlacedRuntime();
-  int64_t before = runtime->Stats().matched, count = 0;
+  auto runtime = PlacedRuntime(1, kBatch);
+  const int64_t before = runtime->Stats().matched;
+  int64_t count = 0;
   runtime->BeginStep().IgnoreError();
-  for (auto _ : state) {
-    void* tensor = runtime->Allocate(kTensor, Bytes(64));
-    benchmark::DoNotOptimize(tensor);
-    runtime->Free(tensor);
-    if (++count % kLayers != 0) {
-      state.PauseTiming();
-      runtime->AddLayer("").IgnoreError();
-      state.ResumeTiming();
-    } else {
-      state.PauseTiming();
-      runtime->EndStep().IgnoreError();
-      runtime->BeginStep().IgnoreError();
-      state.ResumeTiming();
+  while (state.KeepRunningBatch(kBatch)) {
+    for (int i = 0; i < kBatch; ++i) {
+      void* tensor = runtime->Allocate(kTensor, Bytes(64));
+      benchmark::DoNotOptimize(tensor);
+      runtime->Free(tensor);
     }
+    count += kBatch;
+    state.PauseTiming();
+    runtime->EndStep().IgnoreError();
+    runtime->BeginStep().IgnoreError();
+    state.ResumeTiming();
   }
   state.counters["matched_share"] = static_cast<double>(runtime->Stats().matched - before) / static_cast<double>(count);
 }

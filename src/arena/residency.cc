@@ -15,6 +15,8 @@ namespace thermocline::arena {
 namespace {
 
 constexpr uint32_t kEnd = Residency::kNone.value();
+// Offsets in the arena are aligned as their addresses are, up to this.
+constexpr Bytes kBaseAlignment = GiB(1);
 
 // Frames that granules without a slot may not fill, so that those with one can always be exchanged.
 int64_t ExchangeMargin(int64_t frames) { return std::clamp<int64_t>(frames / 8, 1, 8); }
@@ -32,7 +34,7 @@ absl::StatusOr<std::unique_ptr<Residency>> Residency::Create(const ResidencyOpti
   if (!table.ok()) return table.status();
   auto frames = FramePool::Create(memory, options.granule_bytes, options.frames, options.most_frames);
   if (!frames.ok()) return frames.status();
-  absl::StatusOr<char*> base = memory.Reserve(options.address_space, std::max(options.granule_bytes, MiB(2)));
+  absl::StatusOr<char*> base = memory.Reserve(options.address_space, kBaseAlignment);
   if (!base.ok()) return base.status();
   auto residency = std::unique_ptr<Residency>(
       new Residency(options, memory, tier, clock, *base, *std::move(table), *std::move(frames)));
