@@ -141,7 +141,7 @@ nlohmann::json RowProcess::Step() {
 nlohmann::json RowProcess::Finish() {
   close(to_child_);
   to_child_ = -1;
-  const nlohmann::json summary = ReadLine().at("summary");
+  nlohmann::json summary = ReadLine().at("summary");
   int status = 0;
   waitpid(pid_, &status, 0);
   pid_ = -1;

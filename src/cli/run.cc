@@ -215,7 +215,7 @@ absl::StatusOr<int> Run(const RunFlags& flags) {
   for (const auto& [name, value] : *variables) setenv(name.c_str(), value.c_str(), 1);
   setenv("LD_PRELOAD", others != nullptr ? absl::StrCat(*library, ":", others).c_str() : library->c_str(), 1);
   if (!stats.path().empty()) setenv("THERMOCLINE_STATS", std::filesystem::absolute(stats.path()).c_str(), 1);
-  const auto result = RunToEnd(flags.command);
+  auto result = RunToEnd(flags.command);
   const char* mode = getenv("THERMOCLINE");
   const bool off = mode != nullptr && strcmp(mode, "off") == 0;
   if (result.ok() && !flags.quiet && !off && !stats.path().empty()) Summarise(stats.path(), flags.command[0]);

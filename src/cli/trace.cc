@@ -1,5 +1,6 @@
 // thermocline trace stats|validate FILE
 
+#include <cmath>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -49,7 +50,7 @@ std::string StatsAsText(const profile::Profile& profile, const TraceStats& stats
   table.Add({"step, all operands fast", FormatSeconds(stats.seconds)});
   table.Add({"peak of live bytes", FormatBytes(stats.peak)});
   table.Add({"floor: most that one layer needs",
-             absl::StrCat(FormatBytes(stats.floor.bytes), ", ", static_cast<int>(share + 0.5), "% of the peak, layer ",
+             absl::StrCat(FormatBytes(stats.floor.bytes), ", ", std::lround(share), "% of the peak, layer ",
                           stats.floor.layer.value())});
   table.Add({"tensors", group(stats.all)});
   table.Add({"  live across steps", group(stats.persistent)});

@@ -179,7 +179,7 @@ void Mover::WriteBackLocked() {
     write_backs_.pop_front();
     std::optional<tier::Transfer> transfer = residency_.BeginWriteBackLocked(id);
     if (!transfer.has_value()) ++stats_.skipped_actions;
-    Push(std::move(transfer), false);
+    Push(transfer, false);
   }
 }
 

@@ -144,9 +144,8 @@ class Engine {
     // One that is on its way in leaves when it has arrived.
     if (g.state == State::kFetching) g.release_pending = true;
     if (g.state != State::kResident) return;
-    if (!Live(g) && g.write != WriteState::kActive) {
-      FreeFrame(&g);
-    } else if (!g.dirty && g.write == WriteState::kNone) {
+    const bool dead = !Live(g) && g.write != WriteState::kActive;
+    if (dead || (!g.dirty && g.write == WriteState::kNone)) {
       FreeFrame(&g);
     } else {
       g.release_pending = true;

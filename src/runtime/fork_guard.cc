@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <atomic>
 #include <mutex>
-#include <ranges>
 #include <vector>
 
 #include "src/runtime/runtime.h"
@@ -59,7 +58,7 @@ void Prepare() {
 void InParent() {
   Guard& guard = TheGuard();
   // The last one prepared comes first: each puts back the signal mask that it found.
-  for (Runtime* runtime : std::views::reverse(guard.runtimes)) runtime->AfterForkInParent();
+  std::for_each(guard.runtimes.rbegin(), guard.runtimes.rend(), [](Runtime* runtime) { runtime->AfterForkInParent(); });
   if (!guard.runtimes.empty()) {
     if (guard.pipe_ends[1] >= 0) close(guard.pipe_ends[1]);
     guard.children.push_back(guard.pipe_ends[0]);
@@ -70,7 +69,7 @@ void InParent() {
 
 void InChild() {
   Guard& guard = TheGuard();
-  for (Runtime* runtime : std::views::reverse(guard.runtimes)) runtime->AfterForkInChild();
+  std::for_each(guard.runtimes.rbegin(), guard.runtimes.rend(), [](Runtime* runtime) { runtime->AfterForkInChild(); });
   if (!guard.runtimes.empty() && guard.pipe_ends[0] >= 0) close(guard.pipe_ends[0]);
   for (int fd : guard.children) {
     if (fd >= 0) close(fd);

@@ -74,6 +74,7 @@ namespace thermocline::preload {
   X(pthread_attr_setstack, int, (pthread_attr_t*, void*, size_t))
 
 struct RealCalls {
+// NOLINTNEXTLINE(bugprone-macro-parentheses): types and parameter lists, not expressions
 #define THERMOCLINE_DECLARE(name, result, parameters) result(*name) parameters = nullptr;
   THERMOCLINE_REAL_CALLS(THERMOCLINE_DECLARE)
 #undef THERMOCLINE_DECLARE
