@@ -6,7 +6,6 @@
 namespace thermocline::plan {
 namespace {
 
-using profile::Access;
 using profile::Profile;
 using profile::Tensor;
 
