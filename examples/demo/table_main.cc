@@ -19,7 +19,7 @@ namespace {
 void AddFlags(CLI::App* app, TableOptions* o, bool* quick, bool* restore) {
   app->option_defaults()->always_capture_default();
   app->add_option("--out", o->out, "folder for result.json, logs and run logs");
-  app->add_option("--slow", o->slow, "slow tier: file:DIR, or numa:NODE");
+  app->add_option("--slow", o->slow, "slow tier: file:DIR");
   app->add_option("--only", o->only, "rows to run besides glibc and tcmalloc, separated by commas");
   app->add_option("--steps", o->counted, "counted steps a turn")->check(CLI::PositiveNumber);
   app->add_option("--turns", o->turns, "turns of each row")->check(CLI::PositiveNumber);
