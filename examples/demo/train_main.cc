@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include <chrono>
+#include <cinttypes>
 #include <cstdio>
 #include <fstream>
 #include <iostream>
@@ -136,9 +137,9 @@ void RunLockstep(Row* row, int64_t limit) {
 void RunAll(Row* row, int64_t steps) {
   for (int64_t i = 0; i < steps; ++i) {
     const nlohmann::json step = row->Step();
-    std::fprintf(stderr, "step %3lld of %lld: %6.3f s, loss %.9g, in %.0f MB, out %.0f MB, exposed %.3f s\n",
-                 static_cast<long long>(i + 1), static_cast<long long>(steps), step["seconds"].get<double>(),
-                 step["loss"].get<double>(), step["bytes_in"].get<double>() / 1e6,
+    std::fprintf(stderr,
+                 "step %3" PRId64 " of %" PRId64 ": %6.3f s, loss %.9g, in %.0f MB, out %.0f MB, exposed %.3f s\n", i + 1,
+                 steps, step["seconds"].get<double>(), step["loss"].get<double>(), step["bytes_in"].get<double>() / 1e6,
                  step["bytes_out"].get<double>() / 1e6, step["exposed_seconds"].get<double>());
   }
   row->SaveFiles();

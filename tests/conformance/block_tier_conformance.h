@@ -183,7 +183,7 @@ TEST_P(BlockTierConformance, AWakeUpFromAnotherThreadEndsTheWait) {
   EXPECT_TRUE(completions.empty());
 }
 
-BlockTier* g_tier_to_wake = nullptr;
+inline BlockTier* g_tier_to_wake = nullptr;
 TEST_P(BlockTierConformance, AWakeUpFromASignalHandlerEndsTheWait) {
   g_tier_to_wake = tier_.get();
   struct sigaction action = {}, before;
