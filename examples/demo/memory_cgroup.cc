@@ -31,7 +31,8 @@ Hierarchy FindHierarchy() {
   return found;
 }
 
-// This process's own group in version 1's memory hierarchy: a new one belongs below it, so that limits above still hold.
+// This process's own group in version 1's memory hierarchy: a new one belongs below it, so that limits above still
+// hold.
 std::string OwnGroup() {
   std::ifstream file("/proc/self/cgroup");
   for (std::string line; std::getline(file, line);) {
@@ -77,12 +78,46 @@ std::string MemoryCgroup::Describe() const {
   return v1_ ? "cgroup v1 memory.max_usage_in_bytes" : "cgroup v2 memory.peak";
 }
 
-void MemoryCgroup::SetLimit(int64_t bytes) {
-  const std::string path = path_ + (v1_ ? "/memory.limit_in_bytes" : "/memory.max");
+void MemoryCgroup::Write(const char* name, const std::string& text) const {
+  const std::string path = path_ + "/" + name;
   std::ofstream file(path);
-  file << bytes << std::flush;
-  if (!file) throw std::runtime_error(path + ": the kernel refused " + std::to_string(bytes));
+  file << text << std::flush;
+  if (!file) throw std::runtime_error(path + ": the kernel refused " + text);
 }
+
+void MemoryCgroup::SetLimit(int64_t bytes) {
+  Write(v1_ ? "memory.limit_in_bytes" : "memory.max", std::to_string(bytes));
+  limit_ = bytes;
+}
+
+void MemoryCgroup::WaitAtLimit() {
+  if (v1_) {
+    Write("memory.oom_control", "1");
+    return;
+  }
+  // Version 2 lets processes wait at the soft limit only; the hard one stands a little above.
+  constexpr int64_t kRoom = 64 << 20;
+  Write("memory.max", std::to_string(limit_ + kRoom));
+  Write("memory.high", std::to_string(limit_));
+}
+
+void MemoryCgroup::Unstick() {
+  if (!v1_) return;
+  std::ifstream file(path_ + "/memory.oom_control");
+  std::string word;
+  int value = 0;
+  bool waits = false;
+  while (file >> word >> value) waits = waits || (word == "under_oom" && value != 0);
+  if (!waits) return;
+  // Setting a limit below what is in use makes the kernel look for pages; what it frees wakes the waiting threads.
+  try {
+    Write("memory.limit_in_bytes", std::to_string(limit_ - limit_ / 32));
+  } catch (const std::exception&) {  // it found too few; some are enough
+  }
+  Write("memory.limit_in_bytes", std::to_string(limit_));
+}
+
+void MemoryCgroup::ForbidSwap() { v1_ ? Write("memory.swappiness", "0") : Write("memory.swap.max", "0"); }
 
 int64_t MemoryCgroup::PeakBytes() const {
   std::ifstream file(path_ + (v1_ ? "/memory.max_usage_in_bytes" : "/memory.peak"));

@@ -26,17 +26,27 @@ class MemoryCgroup {
   std::string members_file() const { return path_ + "/cgroup.procs"; }
   // Throws std::runtime_error when the kernel refuses.
   void SetLimit(int64_t bytes);
+  // At the limit, processes wait until the kernel has found pages to swap out, instead of being killed when it finds none
+  // at once (it gives up early when every page was used lately). REQUIRES: SetLimit.
+  void WaitAtLimit();
+  // Call now and then while processes of such a group run: helps one that waits for good.
+  void Unstick();
+  // Nothing of the group may be swapped out. Throws std::runtime_error when the kernel refuses.
+  void ForbidSwap();
   // False where the kernel does not say how much was charged at most (version 2 before Linux 5.19).
   bool Counts() const { return PeakBytes() >= 0; }
   // The most that was ever charged to the group; -1 where Counts() is false.
   int64_t PeakBytes() const;
 
  private:
+  void Write(const char* name, const std::string& text) const;
+
   MemoryCgroup(std::string path, bool v1, UndoJournal* journal) : path_(std::move(path)), v1_(v1), journal_(journal) {}
 
   const std::string path_;
   const bool v1_;
   UndoJournal* const journal_;
+  int64_t limit_ = 0;
 };
 
 }  // namespace thermocline::demo

@@ -6,19 +6,39 @@
 namespace thermocline::demo {
 
 const std::vector<RowSpec>& Rows() {
+  static const auto* const rows = [] {
+    auto* all = new std::vector<RowSpec>;
+    for (const char* name : {"glibc", "tcmalloc", "jemalloc", "mimalloc", "thermocline-100", "thermocline-50",
+                             "thermocline-20", "lru-20", "swap-20"}) {
+      all->push_back(*ParseRow(name));
+    }
+    return all;
+  }();
+  return *rows;
+}
+
+std::optional<RowSpec> ParseRow(const std::string& name) {
   using Kind = RowSpec::Kind;
-  static const auto* const rows = new std::vector<RowSpec>{
+  static const std::vector<RowSpec>* const allocators = new std::vector<RowSpec>{
       {"glibc", Kind::kAllocator, "glibc", "", 0, ""},
       {"tcmalloc", Kind::kAllocator, "tcmalloc", "libtcmalloc_minimal.so.4", 0, ""},
       {"jemalloc", Kind::kAllocator, "jemalloc", "libjemalloc.so.2", 0, ""},
       {"mimalloc", Kind::kAllocator, "mimalloc", "libmimalloc.so.2", 0, ""},
-      {"thermocline-100", Kind::kThermocline, "", "", 100, "lookahead"},
-      {"thermocline-50", Kind::kThermocline, "", "", 50, "lookahead"},
-      {"thermocline-20", Kind::kThermocline, "", "", 20, "lookahead"},
-      {"lru-20", Kind::kThermocline, "", "", 20, "lru"},
-      {"swap-20", Kind::kSwap, "", "", 20, ""},
   };
-  return *rows;
+  for (const RowSpec& spec : *allocators) {
+    if (spec.name == name) return spec;
+  }
+  const size_t dash = name.find('-');
+  if (dash == std::string::npos || name.find_first_not_of("0123456789", dash + 1) != std::string::npos) return {};
+  const std::string kind = name.substr(0, dash), digits = name.substr(dash + 1);
+  if (digits.empty() || digits.size() > 4) return {};
+  const int percent = std::stoi(digits);
+  if (percent < 1) return {};
+  if (kind == "thermocline") return RowSpec{name, Kind::kThermocline, "", "", percent, "lookahead"};
+  if (kind == "lru") return RowSpec{name, Kind::kThermocline, "", "", percent, "lru"};
+  if (kind == "limited") return RowSpec{name, Kind::kThermocline, "", "", percent, "lookahead", true};
+  if (kind == "swap") return RowSpec{name, Kind::kSwap, "", "", percent, ""};
+  return {};
 }
 
 std::string FindLibrary(const std::string& soname) {

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,10 +20,15 @@ struct RowSpec {
   std::string library;  // its soname; empty: glibc's own
   int percent = 0;      // of the stock run's peak, as fast memory
   std::string planner;
+  bool limited = false;  // in a group of processes with a limit of budget and process, and no swap
 };
 
 // In the table's order; the stock run, whose peak the budgets are taken from, is first.
 const std::vector<RowSpec>& Rows();
+
+// By name: "glibc", "tcmalloc", "jemalloc", "mimalloc"; "thermocline-N", "lru-N", "swap-N" or "limited-N" (thermocline at N%
+// under a limit that a single page too much would break), N in percent of the stock run's peak. Empty when it is none.
+std::optional<RowSpec> ParseRow(const std::string& name);
 
 // The path that ld.so has for a soname; empty when the library is not installed.
 std::string FindLibrary(const std::string& soname);
@@ -31,8 +37,10 @@ struct RowResult {
   RowSpec spec;
   std::vector<double> seconds;   // of the counted steps
   std::vector<double> losses;    // of every step; floats, widened
+  std::vector<double> all_seconds;  // of every step, the ones not counted too
   int64_t budget_bytes = 0;      // 0: none
   int64_t outside_peak_bytes = 0;  // of the whole process
+  int64_t slow_cache_peak_bytes = 0;  // of files without a name, in the page cache
   double bytes_in = 0;           // per counted step
   double bytes_out = 0;
   double exposed_seconds = 0;

@@ -4,8 +4,10 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,6 +17,7 @@
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
+#include <string_view>
 
 #include "examples/demo/interrupt.h"
 
@@ -57,21 +60,54 @@ std::vector<char*> Pointers(std::vector<std::string>* texts) {
   _exit(127);
 }
 
-// Pages of memory files that the process has open; those it has not mapped are in no other count.
-int64_t MemoryFileBytes(pid_t pid) {
+struct OpenFileBytes {
+  int64_t memory_files = 0;  // those not mapped are in no other count
+  int64_t cached = 0;        // of files without a name, such as the slow tier's, in the page cache
+};
+
+// Bytes of the open file that the page cache holds; cachestat where the kernel has it (6.5 on), else by asking of each
+// page.
+int64_t CachedBytes(int fd, int64_t size) {
+  constexpr long kCachestat = 451;
+  const uint64_t range[2] = {0, 0};  // all of it
+  uint64_t counts[5] = {};           // pages cached, and four more
+  const int64_t page = sysconf(_SC_PAGESIZE);
+  if (syscall(kCachestat, fd, range, counts, 0) == 0) return static_cast<int64_t>(counts[0]) * page;
+  void* view = mmap(nullptr, static_cast<size_t>(size), PROT_READ, MAP_SHARED, fd, 0);
+  if (view == MAP_FAILED) return 0;
+  std::vector<unsigned char> pages(static_cast<size_t>((size + page - 1) / page));
+  const int result = mincore(view, static_cast<size_t>(size), pages.data());
+  munmap(view, static_cast<size_t>(size));
+  if (result != 0) return 0;
+  return std::count_if(pages.begin(), pages.end(), [](unsigned char p) { return (p & 1) != 0; }) * page;
+}
+
+void CountFile(const std::string& path, OpenFileBytes* bytes) {
+  char target[4096];
+  const ssize_t length = readlink(path.c_str(), target, sizeof(target));
+  if (length <= 0) return;
+  const std::string_view name(target, static_cast<size_t>(length));
+  const bool memory_file = name.substr(0, 7) == "/memfd:";
+  constexpr std::string_view kDeleted = " (deleted)";
+  const bool unnamed = name.size() > kDeleted.size() && name.substr(name.size() - kDeleted.size()) == kDeleted;
+  struct stat status;
+  if ((!memory_file && !unnamed) || stat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return;
+  if (memory_file) {
+    bytes->memory_files += static_cast<int64_t>(status.st_blocks) * 512;
+    return;
+  }
+  const int fd = status.st_size > 0 ? open(path.c_str(), O_RDONLY | O_CLOEXEC) : -1;
+  if (fd < 0) return;
+  bytes->cached += CachedBytes(fd, status.st_size);
+  close(fd);
+}
+
+OpenFileBytes CountOpenFiles(pid_t pid) {
+  OpenFileBytes bytes;
   const std::string folder = "/proc/" + std::to_string(pid) + "/fd";
   DIR* dir = opendir(folder.c_str());
-  if (dir == nullptr) return 0;
-  int64_t bytes = 0;
-  while (const dirent* entry = readdir(dir)) {
-    const std::string path = folder + "/" + entry->d_name;
-    char target[64];
-    const ssize_t length = readlink(path.c_str(), target, sizeof(target));
-    struct stat status;
-    if (length > 7 && std::strncmp(target, "/memfd:", 7) == 0 && stat(path.c_str(), &status) == 0) {
-      bytes += static_cast<int64_t>(status.st_blocks) * 512;
-    }
-  }
+  if (dir == nullptr) return bytes;
+  while (const dirent* entry = readdir(dir)) CountFile(folder + "/" + entry->d_name, &bytes);
   closedir(dir);
   return bytes;
 }
@@ -87,7 +123,7 @@ std::string LastLines(const std::string& path) {
 
 }  // namespace
 
-RowProcess::RowProcess(const RowCommand& command) : log_path_(command.log_path) {
+RowProcess::RowProcess(const RowCommand& command) : log_path_(command.log_path), while_waiting_(command.while_waiting) {
   Start(command);
   try {
     ReadLine();
@@ -159,6 +195,7 @@ nlohmann::json RowProcess::ReadLine() {
     }
     ThrowIfInterrupted();
     Sample();
+    if (while_waiting_) while_waiting_();
     pollfd poller{from_child_, POLLIN, 0};
     if (poll(&poller, 1, kSampleMillis) <= 0) continue;
     char chunk[4096];
@@ -175,7 +212,9 @@ void RowProcess::Sample() {
     if (line.rfind("RssAnon:", 0) == 0) anonymous = std::stoll(line.substr(8)) << 10;
     if (line.rfind("RssShmem:", 0) == 0) shared = std::stoll(line.substr(9)) << 10;
   }
-  sampled_peak_bytes_ = std::max(sampled_peak_bytes_, anonymous + std::max(shared, MemoryFileBytes(pid_)));
+  const OpenFileBytes files = CountOpenFiles(pid_);
+  slow_cache_peak_bytes_ = std::max(slow_cache_peak_bytes_, files.cached);
+  sampled_peak_bytes_ = std::max(sampled_peak_bytes_, anonymous + std::max(shared, files.memory_files) + files.cached);
 }
 
 void RowProcess::FailEarly() {

@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -19,6 +20,7 @@ struct RowCommand {
   std::string preload;                 // a library for LD_PRELOAD; empty: none
   std::string cgroup_members_file;     // joined before the program starts; empty: none
   std::string log_path;                // takes what the program says on stderr
+  std::function<void()> while_waiting;  // called about twenty times a second while a step runs; empty: nothing
 };
 
 class RowProcess {
@@ -34,9 +36,11 @@ class RowProcess {
   // Ends the program; its summary.
   nlohmann::json Finish();
 
-  // The most memory that it was seen to hold: anonymous and shared pages, and memory files that it has open, mapped or
-  // not. Sampled about twenty times a second.
+  // The most memory that it was seen to hold: anonymous and shared pages, memory files that it has open, mapped or not,
+  // and what the page cache holds of files without a name. Sampled about twenty times a second.
   int64_t sampled_peak_bytes() const { return sampled_peak_bytes_; }
+  // Of that, the page cache's part, at its own peak.
+  int64_t slow_cache_peak_bytes() const { return slow_cache_peak_bytes_; }
 
  private:
   void Start(const RowCommand& command);
@@ -46,11 +50,13 @@ class RowProcess {
   [[noreturn]] void Fail(const std::string& what);
 
   const std::string log_path_;
+  const std::function<void()> while_waiting_;
   pid_t pid_ = -1;
   int to_child_ = -1;
   int from_child_ = -1;
   std::string buffered_;
   int64_t sampled_peak_bytes_ = 0;
+  int64_t slow_cache_peak_bytes_ = 0;
 };
 
 }  // namespace thermocline::demo

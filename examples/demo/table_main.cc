@@ -21,6 +21,9 @@ void AddFlags(CLI::App* app, TableOptions* o, bool* quick, bool* restore) {
   app->add_option("--out", o->out, "folder for result.json, logs and run logs");
   app->add_option("--slow", o->slow, "slow tier: file:DIR");
   app->add_option("--only", o->only, "rows to run besides glibc and tcmalloc, separated by commas");
+  app->add_option("--rows", o->rows, "instead: these rows, such as mimalloc,thermocline-35,lru-50,limited-20,swap-20");
+  app->add_option("--program", o->program_name, "a program beside this one to run instead of the demo's, by its name");
+  app->add_option("--program-argument", o->program_arguments, "one more argument of it; can be given several times");
   app->add_option("--steps", o->counted, "counted steps a turn")->check(CLI::PositiveNumber);
   app->add_option("--turns", o->turns, "turns of each row")->check(CLI::PositiveNumber);
   app->add_option("--warmup", o->warmup, "steps of each row before its first turn")->check(CLI::PositiveNumber);
@@ -70,7 +73,8 @@ int Main(int argc, char** argv) {
       UndoJournal journal(options.out + "/undo");
       return 0;
     }
-    options.program = std::filesystem::read_symlink("/proc/self/exe").parent_path() / "thermocline_demo";
+    options.program = std::filesystem::read_symlink("/proc/self/exe").parent_path() /
+                      (options.program_name.empty() ? "thermocline_demo" : options.program_name);
     return RunTable(options);
   } catch (const Interrupted& e) {
     const bool restored = !std::filesystem::exists(options.out + "/undo");

@@ -41,6 +41,8 @@ nlohmann::json RunJson(const RowResult& row, const TableResult& result) {
                         {"seconds_per_step", row.seconds},
                         {"peak_fast_bytes", PeakFastBytes(row, result)},
                         {"peak_process_bytes", row.outside_peak_bytes},
+                        {"slow_file_cached_peak_bytes", row.slow_cache_peak_bytes},
+                        {"seconds_of_every_step", row.all_seconds},
                         {"bytes_in_per_step", static_cast<int64_t>(row.bytes_in)},
                         {"bytes_out_per_step", static_cast<int64_t>(row.bytes_out)},
                         {"exposed_seconds_per_step", ExposedSeconds(row, result)},
@@ -75,6 +77,7 @@ nlohmann::json MachineJson(const TableResult& result) {
 }
 
 std::string Model(const TableOptions& o) {
+  if (!o.program_name.empty()) return o.program_name;
   return "ResNet-" + std::to_string(6 * o.blocks + 2) + ", width " + std::to_string(o.width) + ", batch " +
          std::to_string(o.batch) + ", Fashion-MNIST";
 }
@@ -122,15 +125,17 @@ nlohmann::json ToJson(const TableResult& result) {
     }
   }
   const TableOptions& o = result.options;
-  return {{"model", Model(o)},
-          {"peak_bytes", result.peak_bytes},
-          {"base_bytes", result.base_bytes},
-          {"peak_fast_seen_by", result.memory_seen_by},
-          {"interleaved", result.interleaved},
-          {"steps", {{"warmup", o.warmup}, {"turns", o.turns}, {"uncounted_a_turn", o.uncounted}, {"counted_a_turn", o.counted}}},
-          {"machine", MachineJson(result)},
-          {"runs", runs},
-          {"skipped", skipped}};
+  return {
+      {"model", Model(o)},
+      {"peak_bytes", result.peak_bytes},
+      {"base_bytes", result.base_bytes},
+      {"peak_fast_seen_by", result.memory_seen_by},
+      {"interleaved", result.interleaved},
+      {"steps",
+       {{"warmup", o.warmup}, {"turns", o.turns}, {"uncounted_a_turn", o.uncounted}, {"counted_a_turn", o.counted}}},
+      {"machine", MachineJson(result)},
+      {"runs", runs},
+      {"skipped", skipped}};
 }
 
 bool AllWell(const TableResult& result) {

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
+#include <optional>
+#include <sstream>
 #include <stdexcept>
 
 #include "examples/demo/interrupt.h"
@@ -17,8 +19,8 @@ namespace {
 constexpr int64_t kProcessBytes = 700 << 20;
 // The swap row is slow, so it takes fewer steps, in one turn.
 constexpr int kSwapWarmup = 1;
-constexpr int kSwapCounted = 3;
-constexpr double kSwapSlowdown = 3;  // for the estimate of the time that is left
+constexpr int kSwapCounted = 2;
+constexpr double kSwapSlowdown = 8;  // for the estimate of the time that is left
 
 int64_t AvailableBytes() {
   std::ifstream file("/proc/meminfo");
@@ -39,33 +41,47 @@ struct TableRun::Running {
   std::unique_ptr<RowProcess> process;
 };
 
-TableResult TableRun::Run() {
-  result_.options = options_;
-  result_.disk = MeasureDisk(SlowFolder());
+std::vector<RowSpec> TableRun::WantedRows() const {
   std::vector<RowSpec> specs;
+  if (!options_.rows.empty()) {
+    std::stringstream names("glibc," + options_.rows);
+    for (std::string name; std::getline(names, name, ',');) {
+      const std::optional<RowSpec> spec = ParseRow(name);
+      if (!spec.has_value()) throw std::runtime_error("--rows: there is no row '" + name + "'");
+      const auto same = [&](const RowSpec& other) { return other.name == name; };
+      if (std::none_of(specs.begin(), specs.end(), same)) specs.push_back(*spec);
+    }
+    return specs;
+  }
   for (const RowSpec& spec : Rows()) {
     const bool wanted = ("," + options_.only + ",").find("," + spec.name + ",") != std::string::npos;
-    // glibc's peak gives the budgets; tcmalloc's says what a process needs besides tensors, as glibc keeps freed memory.
+    // glibc's peak gives the budgets; tcmalloc's says what a process needs besides tensors, as glibc keeps freed
+    // memory.
     const bool always = spec.name == "glibc" || spec.name == "tcmalloc";
     if (always || options_.only.empty() || wanted) specs.push_back(spec);
   }
-  std::vector<RowSpec> stepped;
-  std::copy_if(specs.begin(), specs.end(), std::back_inserter(stepped),
-               [](const RowSpec& spec) { return spec.kind != RowSpec::Kind::kSwap; });
+  return specs;
+}
+
+TableResult TableRun::Run() {
+  result_.options = options_;
+  result_.disk = MeasureDisk(SlowFolder());
+  std::vector<RowSpec> stepped, alone;
+  for (const RowSpec& spec : WantedRows()) {
+    // What needs a limit that the other rows tell comes after them.
+    (spec.kind == RowSpec::Kind::kSwap || spec.limited ? alone : stepped).push_back(spec);
+  }
   const int turn_steps = options_.turns * (options_.uncounted + options_.counted);
   steps_planned_ = static_cast<int>(stepped.size()) * (options_.warmup + turn_steps);
-  if (stepped.size() < specs.size()) steps_planned_ += static_cast<int>((kSwapWarmup + kSwapCounted) * kSwapSlowdown);
+  for (const RowSpec& spec : alone) {
+    steps_planned_ +=
+        spec.limited ? options_.warmup + kSwapCounted : static_cast<int>((kSwapWarmup + kSwapCounted) * kSwapSlowdown);
+  }
 
   result_.interleaved = MemoryForAll(stepped);
   result_.interleaved ? RunInterleaved(stepped) : RunOneByOne(stepped);
   result_.base_bytes = BaseBytes();
-  if (stepped.size() < specs.size()) {
-    // The kernel sometimes kills a process at its limit although there is swap left; that is no failure of ours.
-    RowResult swap = RunSwap(specs.back());
-    if (swap.failed) swap = RunSwap(specs.back());
-    swap.failed = false;
-    result_.rows.push_back(std::move(swap));
-  }
+  for (const RowSpec& spec : alone) result_.rows.push_back(spec.limited ? RunLimited(spec) : RunSwap(spec));
   return std::move(result_);
 }
 
@@ -77,11 +93,16 @@ void TableRun::RunInterleaved(const std::vector<RowSpec>& specs) {
   double turn_seconds = 0;
   for (int turn = 0; turn < options_.turns && TimeForTurn(turn_seconds); ++turn) {
     const double before = Elapsed();
-    for (auto& row : rows) Turn(row.get());
+    Round(&rows, turn);
     turn_seconds = Elapsed() - before;
   }
   for (auto& row : rows) Finish(row.get());
   for (auto& row : rows) result_.rows.push_back(std::move(row->result));
+}
+
+// Each round begins with another row, so that none always follows the same one.
+void TableRun::Round(std::vector<std::unique_ptr<Running>>* rows, int turn) {
+  for (size_t i = 0; i < rows->size(); ++i) Turn((*rows)[(i + static_cast<size_t>(turn)) % rows->size()].get());
 }
 
 void TableRun::RunOneByOne(const std::vector<RowSpec>& specs) {
@@ -113,14 +134,20 @@ bool TableRun::Launch(Running* row, const std::string& preload) {
   command.preload = preload;
   command.log_path = base + ".log";
   const int steps = options_.warmup + options_.turns * (options_.uncounted + options_.counted);
-  command.arguments = {options_.program, "--lockstep", "--steps", std::to_string(steps),
-                       "--width", std::to_string(options_.width), "--blocks", std::to_string(options_.blocks),
-                       "--batch", std::to_string(options_.batch), "--threads", std::to_string(options_.threads)};
+  command.arguments = {options_.program,      "--lockstep", "--steps",
+                       std::to_string(steps), "--threads",  std::to_string(options_.threads)};
+  std::vector<std::string> network = options_.program_arguments;
+  if (options_.program_name.empty()) {
+    network = {"--width", std::to_string(options_.width), "--blocks", std::to_string(options_.blocks),
+               "--batch", std::to_string(options_.batch)};
+  }
+  command.arguments.insert(command.arguments.end(), network.begin(), network.end());
   if (spec.kind == RowSpec::Kind::kThermocline) {
-    const std::vector<std::string> more = {"--allocator", "thermocline", "--planner", spec.planner,
-                                           "--slow", options_.slow, "--run-log", base + ".runlog",
-                                           "--fast", std::to_string(row->result.budget_bytes)};
+    const std::vector<std::string> more = {
+        "--allocator", "thermocline", "--planner",      spec.planner, "--slow",
+        options_.slow, "--run-log",   base + ".runlog", "--fast",     std::to_string(row->result.budget_bytes)};
     command.arguments.insert(command.arguments.end(), more.begin(), more.end());
+    if (spec.planner != "lru") command.arguments.insert(command.arguments.end(), {"--profile", base + ".trace.json"});
   }
   try {
     if (row->cgroup == nullptr) {
@@ -131,6 +158,7 @@ bool TableRun::Launch(Running* row, const std::string& preload) {
                                    : "/proc/PID/status and memory files, sampled (" + why_not + ")";
     }
     if (row->cgroup != nullptr) command.cgroup_members_file = row->cgroup->members_file();
+    if (spec.kind == RowSpec::Kind::kSwap) command.while_waiting = [group = row->cgroup.get()] { group->Unstick(); };
     row->process = std::make_unique<RowProcess>(command);
     return true;
   } catch (const Interrupted&) {
@@ -153,6 +181,7 @@ void TableRun::Steps(Running* row, int count, Counts counts) {
       const nlohmann::json step = row->process->Step();
       const double seconds = step.at("seconds").get<double>();
       result.losses.push_back(step.at("loss").get<double>());
+      result.all_seconds.push_back(seconds);
       if (result_.rows.empty() && result.spec.name == Rows()[0].name) {
         result_.peak_bytes = std::max(result_.peak_bytes, step.at("peak_bytes").get<int64_t>());
       }
@@ -185,6 +214,7 @@ void TableRun::Finish(Running* row) {
     result.bytes_out /= n;
     result.exposed_seconds /= n;
     const int64_t charged = row->cgroup == nullptr ? 0 : row->cgroup->PeakBytes();
+    result.slow_cache_peak_bytes = row->process->slow_cache_peak_bytes();
     result.outside_peak_bytes = charged > 0 ? charged : row->process->sampled_peak_bytes();
     const std::string malloc = result.summary.value("malloc", "");
     if (!result.spec.malloc.empty() && malloc != result.spec.malloc) {
@@ -216,6 +246,7 @@ RowResult TableRun::RunSwap(const RowSpec& spec) {
   }
   try {
     row.cgroup->SetLimit(row.result.budget_bytes + result_.base_bytes);
+    row.cgroup->WaitAtLimit();
   } catch (const std::exception& e) {
     Skip(&row, e.what(), false);
     return std::move(row.result);
@@ -229,13 +260,35 @@ RowResult TableRun::RunSwap(const RowSpec& spec) {
     row.result.bytes_out = static_cast<double>(after.out - before.out);
   }
   Finish(&row);
+  row.result.failed = false;  // what the kernel does at its limit is no failure of ours
+  return std::move(row.result);
+}
+
+RowResult TableRun::RunLimited(const RowSpec& spec) {
+  Running row;
+  row.result.spec = spec;
+  row.result.budget_bytes = result_.peak_bytes * spec.percent / 100;
+  std::string why_not;
+  row.cgroup = MemoryCgroup::Create(spec.name, journal_, &why_not);
+  if (row.cgroup == nullptr) {
+    Skip(&row, why_not, false);
+    return std::move(row.result);
+  }
+  constexpr int64_t kRoomPercent = 1;
+  row.cgroup->SetLimit((row.result.budget_bytes + result_.base_bytes) * (100 + kRoomPercent) / 100);
+  row.cgroup->ForbidSwap();
+  if (Launch(&row, "")) {
+    Steps(&row, options_.warmup, Counts::kNo);
+    Steps(&row, kSwapCounted, Counts::kYes);
+  }
+  Finish(&row);
   return std::move(row.result);
 }
 
 void TableRun::Skip(Running* row, const std::string& reason, bool failed) {
   row->result.skipped = reason.substr(0, reason.find_last_not_of('\n') + 1);
   const int whole = options_.warmup + options_.turns * (options_.uncounted + options_.counted);
-  if (row->result.spec.kind != RowSpec::Kind::kSwap) {
+  if (row->result.spec.kind != RowSpec::Kind::kSwap && !row->result.spec.limited) {
     steps_planned_ -= std::max(0, whole - static_cast<int>(row->result.losses.size()));
   }
   row->result.failed = failed;
@@ -255,9 +308,7 @@ bool TableRun::MemoryForAll(const std::vector<RowSpec>& specs) const {
   return AvailableBytes() > wanted;
 }
 
-bool TableRun::TimeForTurn(double turn_seconds) const {
-  return Elapsed() + turn_seconds < options_.time_limit_seconds;
-}
+bool TableRun::TimeForTurn(double turn_seconds) const { return Elapsed() + turn_seconds < options_.time_limit_seconds; }
 
 // What the leanest allocator row's process held besides the tensors that it asked for.
 int64_t TableRun::BaseBytes() const {

@@ -23,6 +23,9 @@ struct TableOptions {
   std::string out = "build/demo";       // folder for results, logs and the journal
   std::string slow = "file:/var/tmp";   // as tc_options takes it
   std::string only;                     // names of rows, separated by commas; empty: all (glibc and tcmalloc always run)
+  std::string rows;                     // these and no others instead, as ParseRow takes them; glibc is run in any case
+  std::string program_name;             // as the messages and the result name it; empty: the demo's own network
+  std::vector<std::string> program_arguments;  // instead of the network's
   int64_t width = 64, blocks = 5, batch = 128, threads = 2;
   int warmup = 3;                       // steps of a row before its first turn: its profiled step is one of them
   int turns = 2, uncounted = 1, counted = 3;  // each turn: steps after a pause, not counted; then steps that are
@@ -51,11 +54,14 @@ class TableRun {
 
   void RunInterleaved(const std::vector<RowSpec>& specs);
   void RunOneByOne(const std::vector<RowSpec>& specs);
+  std::vector<RowSpec> WantedRows() const;
   RowResult RunSwap(const RowSpec& spec);
+  RowResult RunLimited(const RowSpec& spec);
   std::unique_ptr<Running> Start(const RowSpec& spec);
   bool Launch(Running* row, const std::string& preload);
   void Steps(Running* row, int count, Counts counts);
   void Turn(Running* row);
+  void Round(std::vector<std::unique_ptr<Running>>* rows, int turn);
   void Finish(Running* row);
   void Skip(Running* row, const std::string& reason, bool failed);
   bool MemoryForAll(const std::vector<RowSpec>& specs) const;
