@@ -21,12 +21,15 @@ struct Unit {
 };
 
 constexpr double kKi = 1024.0;
-constexpr std::array<Unit, 18> kByteUnits = {{
+constexpr std::array<Unit, 26> kByteUnits = {{
     {"", 1}, {"b", 1}, {"k", kKi}, {"kib", kKi}, {"kb", 1e3},
     {"m", kKi * kKi}, {"mib", kKi * kKi}, {"mb", 1e6},
     {"g", kKi * kKi * kKi}, {"gib", kKi * kKi * kKi}, {"gb", 1e9},
     {"t", kKi * kKi * kKi * kKi}, {"tib", kKi * kKi * kKi * kKi}, {"tb", 1e12},
     {"ki", kKi}, {"mi", kKi * kKi}, {"gi", kKi * kKi * kKi}, {"ti", kKi * kKi * kKi * kKi},
+    {"p", kKi * kKi * kKi * kKi * kKi}, {"pi", kKi * kKi * kKi * kKi * kKi}, {"pib", kKi * kKi * kKi * kKi * kKi},
+    {"pb", 1e15}, {"e", kKi * kKi * kKi * kKi * kKi * kKi}, {"ei", kKi * kKi * kKi * kKi * kKi * kKi},
+    {"eib", kKi * kKi * kKi * kKi * kKi * kKi}, {"eb", 1e18},
 }};
 constexpr std::array<Unit, 4> kTimeUnits = {{{"ns", 1e-9}, {"us", 1e-6}, {"ms", 1e-3}, {"s", 1}}};
 constexpr double kMaxBytes = 4611686018427387904.0;  // 2^62

@@ -13,8 +13,8 @@
 
 namespace thermocline {
 
-// "8GiB", "512 MiB", "1.5G" (binary), "1000MB", "4096". Units: B, K/KiB, M/MiB, G/GiB, T/TiB (powers of 1024) and
-// KB, MB, GB, TB (powers of 1000), in any case. Refuses negative, NaN and over 2^62 bytes.
+// "8GiB", "512 MiB", "1.5G" (binary), "1000MB", "4096". Units: B, K/KiB, M/MiB, G/GiB, T/TiB, P/PiB, E/EiB (powers of
+// 1024) and KB, MB, GB, TB, PB, EB (powers of 1000), in any case: all that FormatBytes prints can be read. Refuses negative, NaN and over 2^62 bytes.
 absl::StatusOr<Bytes> ParseBytes(absl::string_view text);
 
 // A budget: bytes as above, or a share of a peak that is known later.

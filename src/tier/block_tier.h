@@ -1,6 +1,9 @@
-// BlockTier: a slow tier that compute can't use in place. It keeps copies of granules in numbered slots and moves them
-// to and from fast memory in the background.
+// BlockTier: a slow tier as the engine uses it. It keeps copies of granules in numbered slots and moves them to and from
+// fast memory in the background.
 //
+// Some tiers are byte-addressable: compute could use their slots in place. They say so (`addressable`), and planners and
+// the simulator may reckon with it; the engine does not use it yet and fetches a granule before it is touched, whatever
+// the tier.
 // Thread safety: AllocateSlot and FreeSlot may be called from any thread. Submit and Reap belong to one thread, the
 // mover. Wake may be called from any thread and from a signal handler. ReadSync may be called from any thread, from a
 // signal handler, and in a forked child.
@@ -48,6 +51,8 @@ class BlockTier {
   virtual std::string Describe() const = 0;  // "file:/var/tmp (io_uring, O_DIRECT)"
   virtual Bytes granule_bytes() const = 0;
   virtual Bytes capacity() const = 0;
+  // Whether slots are memory that compute could use in place.
+  virtual bool addressable() const { return false; }
 
   // A slot of granule_bytes. kNoSlot when the tier is full (then and only then).
   virtual SlotId AllocateSlot() = 0;

@@ -75,7 +75,7 @@ EmulatedTier::~EmulatedTier() { munmap(memory_, options_.capacity.count()); }
 std::string EmulatedTier::Describe() const {
   return absl::StrCat("emulated:in=", FormatRate(options_.in), ",out=", FormatRate(options_.out),
                       ",latency=", options_.latency_seconds * 1e6, "us,duplex=", options_.full_duplex ? "full" : "half",
-                      " (in host memory)");
+                      options_.addressable ? ",addressable=yes" : "", " (in host memory)");
 }
 
 SlotId EmulatedTier::AllocateSlot() {
@@ -134,7 +134,7 @@ bool EmulatedTier::Collect(std::vector<Completion>* completions) {
   for (; done < pending_.size() && pending_[done].done_nanos <= now; ++done) {
     auto& [transfer, unused, error] = pending_[done];
     if (error == 0 && transfer.direction == Direction::kOut) {
-      error = CopyOut(transfer.memory, SlotMemory(transfer.slot), granule);
+      error = CopyOut(transfer.memory, memory_ + transfer.slot.value() * granule, granule);
     }
     if (error != 0) {
       failures_.fetch_add(1, std::memory_order_relaxed);

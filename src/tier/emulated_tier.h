@@ -4,6 +4,8 @@
 // Transfers share each direction's bandwidth (half duplex: both share one link) in the order of submission, and the
 // latency is added to each without occupying the link. The bytes are copied when the time has come, on the thread that
 // reaps: a caller that reuses the memory early is found out. With a test's clock everything is deterministic.
+// With `addressable` the tier says that compute could use its slots in place, and gives their addresses. It does not
+// slow such uses down to the link's speed: what they would cost is the simulator's business.
 // Thread safety, ownership, errors: as BlockTier.
 #ifndef THERMOCLINE_TIER_EMULATED_TIER_H_
 #define THERMOCLINE_TIER_EMULATED_TIER_H_
@@ -28,6 +30,7 @@ struct EmulatedTierOptions {
   BytesPerSecond out{1e9};
   double latency_seconds = 0;
   bool full_duplex = false;
+  bool addressable = false;
   int queue_depth = 64;
   const Clock* clock = &MonotonicClock();
 };
@@ -40,6 +43,7 @@ class EmulatedTier final : public BlockTier {
   std::string Describe() const override;
   Bytes granule_bytes() const override { return options_.granule_bytes; }
   Bytes capacity() const override { return options_.capacity; }
+  bool addressable() const override { return options_.addressable; }
   SlotId AllocateSlot() override;
   void FreeSlot(SlotId slot) override;
   int Submit(absl::Span<const Transfer> transfers) override;
@@ -52,6 +56,8 @@ class EmulatedTier final : public BlockTier {
 
   // When the next transfer completes, in the clock's nanoseconds; -1: none is under way. The mover's, as Reap.
   int64_t NextCompletionNanos() const;
+  // A slot's bytes, in place.
+  const char* SlotMemory(SlotId slot) const { return memory_ + slot.value() * options_.granule_bytes.count(); }
 
  private:
   struct Pending {
@@ -61,7 +67,6 @@ class EmulatedTier final : public BlockTier {
   };
   EmulatedTier(const EmulatedTierOptions& options, char* memory, int event_fd);
   int64_t TransferNanos(Direction direction) const;
-  char* SlotMemory(SlotId slot) const { return memory_ + slot.value() * options_.granule_bytes.count(); }
   bool IsTaken(SlotId slot);
   bool Collect(std::vector<Completion>* completions);
 

@@ -8,6 +8,7 @@
 #define THERMOCLINE_TIER_IO_ENGINE_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -48,6 +49,10 @@ absl::StatusOr<std::unique_ptr<IoEngine>> MakeUringEngine(FileSystem& files, int
                                                           Bytes request_bytes);
 // `drop_cache`: the file goes through the page cache; each range is written back and dropped before it is reported.
 absl::StatusOr<std::unique_ptr<IoEngine>> MakeThreadEngine(FileSystem& files, int fd, int threads, bool drop_cache);
+
+// A few threads that each do a request at a time with `transfer`, which returns 0 or an errno. Takes over `event_fd`.
+absl::StatusOr<std::unique_ptr<IoEngine>> MakeWorkEngine(int event_fd, int threads,
+                                                         std::function<int(const IoRequest&)> transfer);
 
 // Does one request on the calling thread. Returns 0 or the errno. Async-signal-safe.
 int TransferNow(FileSystem& files, int fd, const IoRequest& request, bool drop_cache);

@@ -1,5 +1,5 @@
 // The engine for machines where io_uring is forbidden, and for files that go through the page cache: a few threads
-// that pread and pwrite.
+// that pread and pwrite. The memory tier's copies run on the same threads.
 #include <errno.h>
 #include <signal.h>
 
@@ -9,6 +9,7 @@
 #include <mutex>
 #include <system_error>
 #include <thread>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -23,8 +24,8 @@ constexpr int kMaxRetries = 64;  // without progress, before EAGAIN is taken for
 
 class ThreadEngine final : public IoEngine {
  public:
-  ThreadEngine(FileSystem& files, int fd, int event_fd, bool drop_cache)
-      : files_(files), fd_(fd), event_(event_fd), drop_cache_(drop_cache) {}
+  ThreadEngine(int event_fd, std::function<int(const IoRequest&)> transfer)
+      : transfer_(std::move(transfer)), event_(event_fd) {}
 
   ~ThreadEngine() override {
     {
@@ -85,7 +86,7 @@ class ThreadEngine final : public IoEngine {
       const IoRequest request = queue_.front();
       queue_.pop_front();
       lock.unlock();
-      const int error = TransferNow(files_, fd_, request, drop_cache_);
+      const int error = transfer_(request);
       lock.lock();
       done_.push_back({request.tag, request.direction, error});
       if (done_.size() == 1) event_.Signal();
@@ -100,10 +101,8 @@ class ThreadEngine final : public IoEngine {
     return true;
   }
 
-  FileSystem& files_;
-  const int fd_;
+  const std::function<int(const IoRequest&)> transfer_;
   WakeEvent event_;
-  const bool drop_cache_;
   std::atomic<bool> woken_{false};
   std::mutex mutex_;
   std::condition_variable work_;
@@ -140,14 +139,21 @@ int TransferNow(FileSystem& files, int fd, const IoRequest& request, bool drop_c
   return 0;
 }
 
+absl::StatusOr<std::unique_ptr<IoEngine>> MakeWorkEngine(int event_fd, int threads,
+                                                         std::function<int(const IoRequest&)> transfer) {
+  auto engine = std::make_unique<ThreadEngine>(event_fd, std::move(transfer));
+  if (engine->Start(threads) == 0) {
+    return absl::UnavailableError("no thread could be started for the slow tier; raise the process limit (ulimit -u)");
+  }
+  return engine;
+}
+
 absl::StatusOr<std::unique_ptr<IoEngine>> MakeThreadEngine(FileSystem& files, int fd, int threads, bool drop_cache) {
   const int event_fd = files.EventFd();
   if (event_fd < 0) return absl::UnavailableError(absl::StrCat("eventfd: ", ErrnoText(event_fd)));
-  auto engine = std::make_unique<ThreadEngine>(files, fd, event_fd, drop_cache);
-  if (engine->Start(threads) == 0) {
-    return absl::UnavailableError("no thread could be started for the slow file; raise the process limit (ulimit -u)");
-  }
-  return engine;
+  return MakeWorkEngine(event_fd, threads, [&files, fd, drop_cache](const IoRequest& request) {
+    return TransferNow(files, fd, request, drop_cache);
+  });
 }
 
 }  // namespace thermocline::tier

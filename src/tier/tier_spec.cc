@@ -11,12 +11,13 @@
 #include "absl/strings/strip.h"
 #include "src/base/parse_units.h"
 #include "src/tier/emulated_tier.h"
+#include "src/tier/numa_tier.h"
 
 namespace thermocline::tier {
 namespace {
 
 constexpr absl::string_view kForms =
-    "file:DIR[,capacity=64GiB][,daily_writes=500GiB][,engine=auto|io_uring|threads][,depth=32], numa:NODE, or "
+    "file:DIR[,capacity=64GiB][,daily_writes=500GiB][,engine=auto|io_uring|threads][,depth=32], numa:NODE[,capacity=64GiB], or "
     "emulated:in=1GB/s,out=1GB/s[,latency=80us][,duplex=half|full][,addressable=yes|no][,capacity=64GiB]";
 
 absl::Status Bad(absl::string_view spec, absl::string_view what) {
@@ -67,6 +68,9 @@ absl::Status TakeSetting(absl::string_view key, absl::string_view value, TierReq
     if (key == "depth") return TakeDepth(value, &request->queue_depth);
     return absl::InvalidArgumentError("a file has no such setting; it has capacity, daily_writes, engine and depth");
   }
+  if (request->kind == Kind::kNuma) {
+    return absl::InvalidArgumentError("a memory node has no such setting; it has capacity");
+  }
   if (key == "in") return Take(ParseBytesPerSecond(value), &request->in);
   if (key == "out") return Take(ParseBytesPerSecond(value), &request->out);
   if (key == "latency") return Take(ParseSeconds(value), &request->latency_seconds);
@@ -100,11 +104,6 @@ absl::Status CheckEmulated(absl::string_view spec, const TierRequest& request) {
   return absl::OkStatus();
 }
 
-NumaTierFactory& NumaFactory() {
-  static NumaTierFactory* const factory = new NumaTierFactory;
-  return *factory;
-}
-
 }  // namespace
 
 absl::StatusOr<TierRequest> ParseTierSpec(absl::string_view text) {
@@ -122,8 +121,12 @@ absl::StatusOr<TierRequest> ParseTierSpec(absl::string_view text) {
   }
   if (absl::ConsumePrefix(&rest, "numa:")) {
     request.kind = TierRequest::Kind::kNuma;
-    if (!absl::SimpleAtoi(rest, &request.node) || request.node < 0) {
-      return Bad(spec, absl::StrCat("'", rest, "' is not a memory node; write numa:1"));
+    const std::vector<absl::string_view> parts = absl::StrSplit(rest, ',');
+    if (!absl::SimpleAtoi(parts[0], &request.node) || request.node < 0) {
+      return Bad(spec, absl::StrCat("'", parts[0], "' is not a memory node; write numa:1"));
+    }
+    if (absl::Status status = TakeSettings(spec, absl::MakeSpan(parts).subspan(1), &request); !status.ok()) {
+      return status;
     }
     return request;
   }
@@ -139,9 +142,13 @@ absl::StatusOr<TierRequest> ParseTierSpec(absl::string_view text) {
 
 absl::StatusOr<std::unique_ptr<BlockTier>> MakeBlockTier(const TierRequest& request, Bytes granule_bytes) {
   if (request.kind == TierRequest::Kind::kNuma) {
-    if (NumaFactory()) return NumaFactory()(request, granule_bytes);
-    return absl::UnavailableError(absl::StrCat("numa:", request.node,
-                                               ": memory nodes are not supported by this build; take file:DIR"));
+    NumaTierOptions options;
+    options.node = request.node;
+    options.granule_bytes = granule_bytes;
+    options.capacity = request.capacity;
+    absl::StatusOr<std::unique_ptr<NumaTier>> tier = NumaTier::Create(options);
+    if (!tier.ok()) return tier.status();
+    return *std::move(tier);
   }
   if (request.kind == TierRequest::Kind::kEmulated) {
     EmulatedTierOptions options;
@@ -151,6 +158,7 @@ absl::StatusOr<std::unique_ptr<BlockTier>> MakeBlockTier(const TierRequest& requ
     options.out = request.out;
     options.latency_seconds = request.latency_seconds;
     options.full_duplex = request.full_duplex;
+    options.addressable = request.addressable;
     absl::StatusOr<std::unique_ptr<EmulatedTier>> tier = EmulatedTier::Create(options);
     if (!tier.ok()) return tier.status();
     return *std::move(tier);
@@ -166,7 +174,5 @@ absl::StatusOr<std::unique_ptr<BlockTier>> MakeBlockTier(const TierRequest& requ
   if (!tier.ok()) return tier.status();
   return *std::move(tier);
 }
-
-void SetNumaTierFactory(NumaTierFactory factory) { NumaFactory() = std::move(factory); }
 
 }  // namespace thermocline::tier

@@ -1,15 +1,14 @@
 // Reads how people name a slow tier on a command line or in an environment variable, and makes the tier.
 //
 //   file:DIR[,capacity=64GiB][,daily_writes=500GiB][,engine=auto|io_uring|threads][,depth=32]
-//   numa:NODE
+//   numa:NODE[,capacity=64GiB]
 //   emulated:in=1GB/s,out=1GB/s[,latency=80us][,duplex=half|full][,addressable=yes|no][,capacity=64GiB]
 //
-// Thread safety: ParseTierSpec is a pure function; SetNumaTierFactory is called before other threads exist. Errors name
-// the part that is wrong and what would be right.
+// Thread safety: ParseTierSpec is a pure function, MakeBlockTier may be called from any thread. Errors name the part that
+// is wrong and what would be right.
 #ifndef THERMOCLINE_TIER_TIER_SPEC_H_
 #define THERMOCLINE_TIER_TIER_SPEC_H_
 
-#include <functional>
 #include <memory>
 #include <string>
 
@@ -46,10 +45,6 @@ absl::StatusOr<TierRequest> ParseTierSpec(absl::string_view text);
 
 // Verification (a checksum a granule) is added by the caller, with VerifyingTier.
 absl::StatusOr<std::unique_ptr<BlockTier>> MakeBlockTier(const TierRequest& request, Bytes granule_bytes);
-
-// The part that knows memory nodes adds its kind of tier here. Without it numa:NODE is Unavailable.
-using NumaTierFactory = std::function<absl::StatusOr<std::unique_ptr<BlockTier>>(const TierRequest&, Bytes)>;
-void SetNumaTierFactory(NumaTierFactory factory);
 
 }  // namespace thermocline::tier
 

@@ -59,5 +59,17 @@ TEST(FormatBytes, KeepsThreeDigits) {
   EXPECT_EQ(FormatBytes(Bytes((int64_t{1} << 20) - 1)), "1.00 MiB");
 }
 
+TEST(FormatBytes, WhatItPrintsCanBeReadAgain) {
+  for (int shift = 0; shift <= 61; ++shift) {
+    const Bytes bytes(int64_t{3} << shift >> 1);
+    const auto again = ParseBytes(FormatBytes(bytes));
+    ASSERT_TRUE(again.ok()) << again.status();
+    EXPECT_NEAR(static_cast<double>(again->count()), static_cast<double>(bytes.count()),
+                0.006 * static_cast<double>(bytes.count()))
+        << FormatBytes(bytes);
+  }
+  EXPECT_EQ(*ParseBytes("2PiB"), Bytes(int64_t{1} << 51));
+}
+
 }  // namespace
 }  // namespace thermocline

@@ -4,7 +4,8 @@
 namespace thermocline::tier {
 namespace {
 
-BlockTierKind EmulatedKind(const std::string& name, BytesPerSecond in, BytesPerSecond out, double latency, bool full) {
+BlockTierKind EmulatedKind(const std::string& name, BytesPerSecond in, BytesPerSecond out, double latency, bool full,
+                           bool addressable = false) {
   return {name, [=](Bytes granule, Bytes capacity) -> absl::StatusOr<std::unique_ptr<BlockTier>> {
             EmulatedTierOptions options;
             options.granule_bytes = granule;
@@ -13,6 +14,7 @@ BlockTierKind EmulatedKind(const std::string& name, BytesPerSecond in, BytesPerS
             options.out = out;
             options.latency_seconds = latency;
             options.full_duplex = full;
+            options.addressable = addressable;
             absl::StatusOr<std::unique_ptr<EmulatedTier>> tier = EmulatedTier::Create(options);
             if (!tier.ok()) return tier.status();
             return *std::move(tier);
@@ -22,7 +24,8 @@ BlockTierKind EmulatedKind(const std::string& name, BytesPerSecond in, BytesPerS
 INSTANTIATE_TEST_SUITE_P(
     Emulated, BlockTierConformance,
     ::testing::Values(EmulatedKind("HalfDuplex", BytesPerSecond(4e9), BytesPerSecond(4e9), 20e-6, false),
-                      EmulatedKind("FullDuplexSlowOut", BytesPerSecond(8e9), BytesPerSecond(2e9), 0, true)),
+                      EmulatedKind("FullDuplexSlowOut", BytesPerSecond(8e9), BytesPerSecond(2e9), 0, true),
+                      EmulatedKind("ByteAddressable", BytesPerSecond(8e9), BytesPerSecond(8e9), 0, true, true)),
     BlockTierKindName);
 
 }  // namespace

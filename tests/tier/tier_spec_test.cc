@@ -72,10 +72,12 @@ TEST(TierSpecTest, ErrorsNameTheBadPartAndWhatWouldBeRight) {
   EXPECT_THAT(ErrorOf("emulated:in=1GB/s,out=1GB/s,duplex=some"), HasSubstr("half or full"));
 }
 
-TEST(TierSpecTest, AMemoryNodeWithoutItsPartIsUnavailableAndSaysSo) {
-  const auto tier = MakeBlockTier(*ParseTierSpec("numa:1"), MiB(2));
-  EXPECT_EQ(tier.status().code(), absl::StatusCode::kUnavailable);
-  EXPECT_THAT(std::string(tier.status().message()), HasSubstr("numa:1"));
+TEST(TierSpecTest, AMemoryNodeTakesACapacityAndNothingElse) {
+  const absl::StatusOr<TierRequest> request = ParseTierSpec("numa:1,capacity=8GiB");
+  ASSERT_TRUE(request.ok()) << request.status();
+  EXPECT_EQ(request->node, 1);
+  EXPECT_EQ(request->capacity, GiB(8));
+  EXPECT_THAT(ErrorOf("numa:1,in=1GB/s"), HasSubstr("it has capacity"));
 }
 
 TEST(TierSpecTest, TheSpecMakesTheTierItNames) {
@@ -86,6 +88,16 @@ TEST(TierSpecTest, TheSpecMakesTheTierItNames) {
   const auto emulated = MakeBlockTier(*ParseTierSpec("emulated:in=1GB/s,out=1GB/s,capacity=8MiB"), MiB(2));
   ASSERT_TRUE(emulated.ok()) << emulated.status();
   EXPECT_EQ((*emulated)->capacity(), MiB(8));
+  EXPECT_FALSE((*emulated)->addressable());
+  EXPECT_FALSE((*file)->addressable());
+  const auto in_place = MakeBlockTier(*ParseTierSpec("emulated:in=1GB/s,out=1GB/s,addressable=yes"), MiB(2));
+  ASSERT_TRUE(in_place.ok()) << in_place.status();
+  EXPECT_TRUE((*in_place)->addressable());
+  EXPECT_THAT((*in_place)->Describe(), HasSubstr("addressable=yes"));
+  const auto node = MakeBlockTier(*ParseTierSpec("numa:0,capacity=8MiB"), MiB(2));
+  ASSERT_TRUE(node.ok()) << node.status();
+  EXPECT_EQ((*node)->capacity(), MiB(8));
+  EXPECT_TRUE((*node)->addressable());
 }
 
 }  // namespace
