@@ -139,7 +139,10 @@ absl::StatusOr<std::vector<std::pair<std::string, std::string>>> Variables(const
 class StatsFile {
  public:
   explicit StatsFile(const std::string& named) : path_(named) {
-    if (!named.empty()) return;
+    if (!named.empty()) {
+      std::ofstream(named, std::ios::trunc).flush();  // the processes append: nothing of an earlier run may stay
+      return;
+    }
     std::string pattern = (std::filesystem::temp_directory_path() / "thermocline-XXXXXX").string();
     const int fd = mkostemp(pattern.data(), O_CLOEXEC);
     if (fd < 0) return;
@@ -180,6 +183,15 @@ absl::StatusOr<int> RunToEnd(const std::vector<std::string>& command) {
   return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+// What became of the search for steps, in a process that had to move something.
+std::string RhythmWords(const nlohmann::json& stats) {
+  const auto rhythm = stats.find("rhythm");
+  if (rhythm == stats.end() || !rhythm->is_object() || !rhythm->value("sought", false)) return "";
+  if (rhythm->value("allocations", int64_t{0}) == 0) return "; no rhythm in its allocations; ran by demand";
+  return absl::StrCat("; rhythm found, ", rhythm->value("allocations", int64_t{0}), " allocations a step, ",
+                      rhythm->value("placed_steps", int64_t{0}), " steps ran by plan");
+}
+
 // One line about the process that placed most.
 void Summarise(const std::string& path, const std::string& command) {
   std::ifstream file(path);
@@ -199,7 +211,7 @@ void Summarise(const std::string& path, const std::string& command) {
   const auto size = [&most](const char* name) { return FormatBytes(Bytes(most.value(name, int64_t{0}))); };
   Warn(absl::StrCat("peak ", size("peak_live_bytes"), " placed, in at most ", size("peak_fast_bytes"), " of ",
                     size("fast_budget_bytes"), " fast memory; moved ", size("bytes_in"), " in and ", size("bytes_out"),
-                    " out, waited ", FormatSeconds(most.value("exposed_seconds", 0.0)),
+                    " out, waited ", FormatSeconds(most.value("exposed_seconds", 0.0)), RhythmWords(most),
                     processes > 1 ? absl::StrCat(" (the largest of ", processes, " processes)") : ""));
 }
 
@@ -214,6 +226,7 @@ absl::StatusOr<int> Run(const RunFlags& flags) {
   const StatsFile stats(flags.stats);
   for (const auto& [name, value] : *variables) setenv(name.c_str(), value.c_str(), 1);
   setenv("LD_PRELOAD", others != nullptr ? absl::StrCat(*library, ":", others).c_str() : library->c_str(), 1);
+  if (flags.quiet) setenv("THERMOCLINE_QUIET", "1", 1);
   if (!stats.path().empty()) setenv("THERMOCLINE_STATS", std::filesystem::absolute(stats.path()).c_str(), 1);
   auto result = RunToEnd(flags.command);
   const char* mode = getenv("THERMOCLINE");

@@ -22,6 +22,7 @@ constexpr int64_t kAddressSpacePerMemory = 16;
 // How long a shrinking budget waits for one more granule to leave.
 constexpr int64_t kPatienceNanos = 3'000'000'000;
 
+constexpr size_t kMostLogged = 1 << 16;
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Runtime>> Runtime::Create(const Settings& settings) {
@@ -105,8 +106,13 @@ absl::Status Runtime::LoadPlan() {
   if (settings_.plan_in.empty()) return absl::OkStatus();
   absl::StatusOr<plan::MigrationPlan> saved = plan::LoadPlan(settings_.plan_in);
   if (!saved.ok()) return saved.status();
-  if (saved->budget > settings_.fast || saved->granule_bytes != settings_.granule_bytes ||
-      saved->layout_base != allocator_->planned_begin()) {
+  if (saved->layout_base != allocator_->planned_begin()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        settings_.plan_in, " lays tensors out from offset ", saved->layout_base, ", this run's planned area begins at ",
+        allocator_->planned_begin(), ": it was made on a machine with more or less memory, or for other granules. Make ",
+        "it anew here, or give no plan"));
+  }
+  if (saved->budget > settings_.fast || saved->granule_bytes != settings_.granule_bytes) {
     return absl::InvalidArgumentError(absl::StrCat(
         settings_.plan_in, " was made for a budget of ", FormatBytes(saved->budget), " in granules of ",
         FormatBytes(saved->granule_bytes), ", this run has ", FormatBytes(settings_.fast), " in granules of ",
@@ -127,7 +133,8 @@ const void* Runtime::ThreadMark() {
 // ---------------------------------------------------------------------------------------------------------------------
 // Allocation.
 
-void* Runtime::Allocate(Bytes bytes, Bytes alignment) {
+void* Runtime::Allocate(Bytes bytes, Bytes alignment, const void* call_site) {
+  if (follows_rhythm_.load(std::memory_order_relaxed)) return AllocateInRhythm(bytes, alignment, call_site);
   const Phase phase = phase_.load(std::memory_order_relaxed);
   const bool large = arena::Allocator::IsLarge(bytes);
   // Between explicit steps nothing is matched. Where steps are not marked, what lies between belongs to the last layer.
@@ -139,7 +146,8 @@ void* Runtime::Allocate(Bytes bytes, Bytes alignment) {
   void* pointer = nullptr;
   if (large && OnDrivingThread()) {
     identity.ordinal = ordinal_++;
-    step_log_.push_back(identity);
+    // Only what comes before the first mismatch decides on the shape; a program that never ends a step logs no further.
+    if (step_mismatched_ == 0 && step_log_.size() < kMostLogged) step_log_.push_back(identity);
     if (phase == Phase::kPlaced && alignment <= arena::Allocator::kPage) {
       pointer = AllocateMatched(bytes, &serial, &identity);
     }
@@ -195,6 +203,7 @@ bool Runtime::Free(void* pointer) {
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Hints.
+  if (follows_rhythm_.load(std::memory_order_relaxed) && freed.serial != 0) FreedInRhythm(freed);
 
 absl::Status Runtime::Pin(const void* pointer, Bytes bytes) {
   if (bytes.count() <= 0 || !Contains(pointer) || !Contains(static_cast<const char*>(pointer) + bytes.count() - 1)) {
@@ -265,15 +274,18 @@ absl::Status Runtime::AwaitFrames(int64_t frames) {
 
 RuntimeStats Runtime::Stats() const {
   RuntimeStats stats;
-  stats.budget = settings_.granule_bytes * residency_->frames().limit();
+  {
+    arena::Residency::Lock lock(*residency_);
+    stats.budget = settings_.granule_bytes * residency_->frames().limit();
+  }
   stats.residency = residency_->Stats();
   stats.allocator = allocator_->Stats();
   stats.mover = mover_->Stats();
-  stats.steps = steps_;
+  stats.steps = steps_.load();
   stats.matched = matched_.load();
   stats.mismatched = mismatched_.load();
-  stats.replans = replans_;
-  stats.profiles = profiles_;
+  stats.replans = replans_.load();
+  stats.profiles = profiles_.load();
   return stats;
 }
 

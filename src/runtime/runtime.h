@@ -24,6 +24,7 @@
 #include "src/migrate/mover.h"
 #include "src/os/futex.h"
 #include "src/plan/planner.h"
+#include "src/runtime/rhythm_follower.h"
 #include "src/runtime/run_record.h"
 #include "src/runtime/settings.h"
 #include "src/runtime/shape_book.h"
@@ -44,16 +45,33 @@ struct RuntimeStats {
   int64_t profiles = 0;
 };
 
+// What became of a program that marks no steps.
+struct RhythmStats {
+  bool sought = false;
+  bool pressed = false;      // something had to leave fast memory; before that no rhythm is looked for
+  int64_t found = 0;         // rhythms
+  int64_t lost = 0;
+  int64_t allocations = 0;   // in a step of the last one that was planned
+  int64_t layers = 0;
+  int64_t placed_steps = 0;
+};
+
 class Runtime {
  public:
   static absl::StatusOr<std::unique_ptr<Runtime>> Create(const Settings& settings);
   ~Runtime();
 
-  void* Allocate(Bytes bytes, Bytes alignment);
+  // `call_site`: what tells this allocation from others of its size, for programs that mark no steps.
+  void* Allocate(Bytes bytes, Bytes alignment, const void* call_site = nullptr);
   // False for a pointer that is no live allocation of this runtime.
   bool Free(void* pointer);
   Bytes UsableBytes(const void* pointer) const { return allocator_->UsableBytes(pointer); }
   bool Contains(const void* pointer) const { return residency_->Contains(pointer); }
+
+  // The program marks no steps: they are found in the rhythm of its allocations, until it marks one after all. Call it
+  // before the first allocation. `says`: what is found is said on stderr.
+  void FollowRhythm(bool says);
+  RhythmStats rhythm_stats() const;
 
   absl::Status StartProfile();
   absl::Status AddLayer(absl::string_view name);
@@ -96,7 +114,16 @@ class Runtime {
   void* AllocateMatched(Bytes bytes, uint64_t* serial, Identity* identity);
   void TryAnotherShape(const Identity& failed);
 
-  void BeginLocked(bool profile);
+  // unmarked.cc
+  void* AllocateInRhythm(Bytes bytes, Bytes alignment, const void* call_site);
+  void FreedInRhythm(const arena::Allocation& freed);
+  Cue OnRhythmEventLocked(const RhythmEvent& event);
+  void BeginRhythmicStepLocked(int32_t rhythm);
+  void AbandonStepLocked();
+  void StopFollowingLocked();
+  void SayRhythm();
+
+  void BeginLocked(bool profile, size_t shape);
   absl::Status EndLocked();
   void FinishLayer();
   absl::Status NextLayerLocked(absl::string_view name);
@@ -141,8 +168,7 @@ class Runtime {
   int32_t ordinal_ = 0;
   std::string layer_name_;
   int64_t position_ = 0;          // of layer 0 of this step in the endless sequence of layers
-  int64_t steps_ = 0;
-  int64_t replans_ = 0, profiles_ = 0;
+  std::atomic<int64_t> steps_{0}, replans_{0}, profiles_{0};  // changed under the lock, read by anyone
   int64_t step_began_ = 0, layer_began_ = 0, layer_exposed_ = 0;
   int64_t step_mismatched_ = 0, step_matched_ = 0;
   std::vector<Identity> step_log_;
@@ -162,4 +188,16 @@ class Runtime {
 
 }  // namespace thermocline::runtime
 
+
+  // Programs that mark no steps.
+  std::atomic<bool> follows_rhythm_{false};
+  std::unique_ptr<RhythmFollower> follower_;
+  struct RhythmicShape {
+    int32_t rhythm;
+    uint64_t sequence_hash;  // of its shape; 0: no plan could be made, it runs by demand
+  };
+  std::vector<RhythmicShape> rhythmic_shapes_;
+  int32_t step_rhythm_ = -1;  // of the step that runs
+  bool says_rhythm_ = false;
+  RhythmStats rhythm_stats_;
 #endif  // THERMOCLINE_RUNTIME_RUNTIME_H_

@@ -22,12 +22,15 @@ constexpr size_t kMostShapes = 8;
 constexpr int64_t kSplitGranules = 2;
 // The placed step that is recorded in detail for reports.
 constexpr int64_t kRecordedStep = 4;
+// Records of steps that are kept. The recorded step is among the first.
+constexpr size_t kMostRecords = 8192, kFirstRecords = 1024;
 
 }  // namespace
 
 absl::Status Runtime::StartProfile() {
   if (in_forked_child_) return absl::OkStatus();
   os::LockGuard guard(marks_lock_);
+  StopFollowingLocked();
   if (profile_asked_ || phase_.load() == Phase::kProfiling) {
     return absl::FailedPreconditionError("start_profile was called before; end_profile must come first");
   }
@@ -37,7 +40,7 @@ absl::Status Runtime::StartProfile() {
     return absl::OkStatus();
   }
   if (in_step_) FinishLayer();
-  BeginLocked(/*profile=*/true);
+  BeginLocked(/*profile=*/true, active_);
   return absl::OkStatus();
 }
 
@@ -53,6 +56,7 @@ absl::Status Runtime::EndProfile() {
 absl::Status Runtime::BeginStep() {
   if (in_forked_child_) return absl::OkStatus();
   os::LockGuard guard(marks_lock_);
+  StopFollowingLocked();
   if (in_step_ && explicit_steps_) {
     return absl::FailedPreconditionError("begin_step within a step; end_step must come first");
   }
@@ -65,7 +69,7 @@ absl::Status Runtime::BeginStep() {
   explicit_steps_ = true;
   if (steps_ > 0 || in_step_) FinishLayer();
   const bool first = shapes_.empty() && planner_ != nullptr && steps_ >= kWarmUpSteps;
-  BeginLocked(first || profile_next_);
+  BeginLocked(first || profile_next_, active_);
   return EnterLayer();
 }
 
@@ -79,12 +83,13 @@ absl::Status Runtime::EndStep() {
 absl::Status Runtime::AddLayer(absl::string_view name) {
   if (in_forked_child_) return absl::OkStatus();
   os::LockGuard guard(marks_lock_);
+  StopFollowingLocked();
   if (!in_step_) {
     // Between explicit steps, or before the first: no layer of any step.
     if (explicit_steps_ || shapes_.empty()) return absl::OkStatus();
     // Steps are not marked: the profiled step's number of layers says where one ends.
     FinishLayer();
-    BeginLocked(false);
+    BeginLocked(false, active_);
     EnterLayer().IgnoreError();  // the coming layer's answer is the one that counts
   }
   absl::Status status = NextLayerLocked(name);
@@ -116,7 +121,7 @@ void Runtime::SplitLayer(Bytes bytes) {
 
 // ---------------------------------------------------------------------------------------------------------------------
 
-void Runtime::BeginLocked(bool profile) {
+void Runtime::BeginLocked(bool profile, size_t shape) {
   PollForks();
   driver_.store(ThreadMark(), std::memory_order_relaxed);
   in_step_ = true;
@@ -134,7 +139,7 @@ void Runtime::BeginLocked(bool profile) {
     StartRecorder();
   } else if (!shapes_.empty() && (steps_ >= kWarmUpSteps || !explicit_steps_)) {
     phase_.store(Phase::kPlaced);
-    Activate(active_, 0);
+    Activate(shape, 0);
     StartRecordingIfDue();
   }
 }
@@ -359,6 +364,10 @@ void Runtime::RecordStep(bool profiled) {
     recording_ = false;
     record_.moves = mover_->TakeRecords();
     record_.recorded_step = std::ssize(record_.steps);
+  }
+  if (record_.steps.size() == kMostRecords) {
+    // The first and the latest are kept.
+    record_.steps.erase(record_.steps.begin() + kFirstRecords, record_.steps.begin() + kMostRecords / 2);
   }
   record_.steps.push_back(step);
   const bool placed = phase_.load() == Phase::kPlaced;

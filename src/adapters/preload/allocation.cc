@@ -7,8 +7,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "src/adapters/preload/placement.h"
 #include "src/adapters/preload/real_calls.h"
+#include "src/capi/handle.h"
 
 #define THERMOCLINE_INTERPOSED extern "C" __attribute__((visibility("default")))
 
@@ -27,9 +30,15 @@ void* OutOfMemory() {
   return nullptr;
 }
 
-void* Place(tc_runtime* runtime, size_t alignment, size_t bytes) {
+// Beyond any machine, and far from where rounding up would overflow.
+constexpr size_t kMost = size_t{1} << 56;
+
+// As tc_aligned_alloc, with the call site: a rhythm is made of sizes and sites.
+void* Place(tc_runtime* runtime, size_t alignment, size_t bytes, const void* site) {
   const Inside inside;
-  void* pointer = alignment <= kCacheLine ? tc_alloc(runtime, bytes) : tc_aligned_alloc(runtime, alignment, bytes);
+  if (bytes > kMost || alignment > kMost) return OutOfMemory();
+  void* pointer = runtime->runtime->Allocate(Bytes(static_cast<int64_t>(bytes)),
+                                             Bytes(static_cast<int64_t>(std::max(alignment, kCacheLine))), site);
   return pointer != nullptr ? Own(pointer, bytes) : OutOfMemory();
 }
 
@@ -50,9 +59,9 @@ size_t UsableSize(void* pointer) {
   return tc_usable_size(Runtime(), pointer);
 }
 
-void* AllocateAligned(size_t alignment, size_t bytes) {
+void* AllocateAligned(size_t alignment, size_t bytes, const void* site) {
   tc_runtime* runtime = RuntimeFor(bytes);
-  return runtime != nullptr ? Place(runtime, alignment, bytes) : Real().memalign(alignment, bytes);
+  return runtime != nullptr ? Place(runtime, alignment, bytes, site) : Real().memalign(alignment, bytes);
 }
 
 // From the runtime to the next malloc.
@@ -67,7 +76,7 @@ void* MoveOut(void* pointer, size_t bytes) {
 
 // From the next malloc to the runtime.
 void* MoveIn(tc_runtime* runtime, void* pointer, size_t bytes) {
-  void* fresh = Place(runtime, kCacheLine, bytes);
+  void* fresh = Place(runtime, kCacheLine, bytes, nullptr);
   if (fresh == nullptr) return nullptr;
   const size_t had = Real().malloc_usable_size(pointer);
   memcpy(fresh, pointer, had < bytes ? had : bytes);
@@ -102,7 +111,9 @@ namespace preload = thermocline::preload;
 using preload::Real;
 
 THERMOCLINE_INTERPOSED void* malloc(size_t bytes) {
-  if (tc_runtime* runtime = preload::RuntimeFor(bytes)) return preload::Place(runtime, preload::kCacheLine, bytes);
+  if (tc_runtime* runtime = preload::RuntimeFor(bytes)) {
+    return preload::Place(runtime, preload::kCacheLine, bytes, __builtin_return_address(0));
+  }
   return Real().malloc(bytes);
 }
 
@@ -116,9 +127,9 @@ THERMOCLINE_INTERPOSED void* calloc(size_t count, size_t bytes) {
   size_t total = 0;
   if (__builtin_mul_overflow(count, bytes, &total)) return preload::OutOfMemory();
   if (tc_runtime* runtime = preload::RuntimeFor(total)) {
-    const preload::Inside inside;
-    void* pointer = tc_calloc(runtime, count, bytes);
-    return pointer != nullptr ? preload::Own(pointer, total) : preload::OutOfMemory();
+    void* pointer = preload::Place(runtime, preload::kCacheLine, total, __builtin_return_address(0));
+    // Frames are recycled as they are.
+    return pointer != nullptr ? memset(pointer, 0, total) : nullptr;
   }
   return Real().calloc(count, bytes);
 }
@@ -142,7 +153,7 @@ THERMOCLINE_INTERPOSED int posix_memalign(void** out, size_t alignment, size_t b
   tc_runtime* runtime = preload::RuntimeFor(bytes);
   if (runtime == nullptr) return Real().posix_memalign(out, alignment, bytes);
   const int saved = errno;  // this one returns its error and leaves errno alone
-  void* pointer = preload::Place(runtime, alignment, bytes);
+  void* pointer = preload::Place(runtime, alignment, bytes, __builtin_return_address(0));
   errno = saved;
   if (pointer == nullptr) return ENOMEM;
   *out = pointer;
@@ -151,16 +162,16 @@ THERMOCLINE_INTERPOSED int posix_memalign(void** out, size_t alignment, size_t b
 
 THERMOCLINE_INTERPOSED void* aligned_alloc(size_t alignment, size_t bytes) {
   if (!preload::IsPowerOfTwo(alignment)) return Real().aligned_alloc(alignment, bytes);
-  return preload::AllocateAligned(alignment, bytes);
+  return preload::AllocateAligned(alignment, bytes, __builtin_return_address(0));
 }
 
 THERMOCLINE_INTERPOSED void* memalign(size_t alignment, size_t bytes) {
   if (!preload::IsPowerOfTwo(alignment)) return Real().memalign(alignment, bytes);
-  return preload::AllocateAligned(alignment, bytes);
+  return preload::AllocateAligned(alignment, bytes, __builtin_return_address(0));
 }
 
 THERMOCLINE_INTERPOSED void* valloc(size_t bytes) {
-  return preload::AllocateAligned(static_cast<size_t>(getpagesize()), bytes);
+  return preload::AllocateAligned(static_cast<size_t>(getpagesize()), bytes, __builtin_return_address(0));
 }
 
 THERMOCLINE_INTERPOSED void* pvalloc(size_t bytes) {

@@ -237,3 +237,38 @@ void Overflows(void) {
   CHECK(pvalloc(SIZE_MAX - 10) == NULL && errno == ENOMEM);
   Integrity();
 }
+
+/* A training step: every layer's activation is kept for the way back; nothing is marked. */
+void Rhythm(void) {
+  enum { kLayers = 24, kSteps = 14 };
+  const size_t bytes = 512 << 10;
+  static char* weights[kLayers];
+  for (int i = 0; i < kLayers; ++i) {
+    weights[i] = malloc(300 << 10);
+    CHECK(weights[i] != NULL);
+    Fill(weights[i], 300 << 10, 1000 + i);
+  }
+  for (int step = 0; step < kSteps; ++step) {
+    char* saved[kLayers];
+    for (int i = 0; i < kLayers; ++i) {
+      char* scratch = malloc(bytes + 4096 * (size_t)(i % 3));
+      saved[i] = malloc(bytes);
+      CHECK(scratch != NULL && saved[i] != NULL);
+      Fill(scratch, bytes, i);
+      CHECK(Matches(weights[i], 300 << 10, 1000 + i));
+      Fill(saved[i], bytes, 100 * step + i);
+      CHECK(Matches(scratch, bytes, i));
+      free(scratch);
+    }
+    /* Noise: a size of its own in every step. */
+    char* odd = malloc(bytes + 4096 * (size_t)(10 + step));
+    CHECK(odd != NULL);
+    for (int i = kLayers - 1; i >= 0; --i) {
+      CHECK(Matches(saved[i], bytes, 100 * step + i));
+      CHECK(Matches(weights[i], 300 << 10, 1000 + i));
+      free(saved[i]);
+    }
+    free(odd);
+  }
+  for (int i = 0; i < kLayers; ++i) free(weights[i]);
+}

@@ -102,6 +102,27 @@ TEST_F(Preload, AWildPointerKillsByItsSignal) {
   EXPECT_EQ(Scenario("SentSignal").exit_status, 128 + SIGSEGV);
 }
 
+TEST_F(Preload, AProgramWithARhythmIsPlacedByPlanAndKeepsItsBytes) {
+  const SubprocessResult result = Scenario("Rhythm", {"THERMOCLINE_PLANNER=lookahead"});
+  EXPECT_EQ(result.exit_status, 0) << result.err;
+  EXPECT_EQ(result.out, "all right\n");
+  EXPECT_THAT(result.err, HasSubstr("rhythm found: 48 large allocations a step"));
+  const auto stats = Stats();
+  ASSERT_EQ(stats.size(), 1);
+  EXPECT_GE(stats[0]["rhythm"]["placed_steps"], 4) << stats[0];
+  EXPECT_GE(stats[0]["matched_allocations"], 4 * 48) << stats[0];
+  EXPECT_EQ(stats[0]["mismatched_allocations"], 0);
+  EXPECT_LE(stats[0]["peak_fast_bytes"], kBudget);
+}
+
+TEST_F(Preload, AProgramWithoutARhythmRunsByDemand) {
+  const SubprocessResult result = Scenario("Integrity", {"THERMOCLINE_PLANNER=lookahead"});
+  EXPECT_EQ(result.exit_status, 0) << result.err;
+  const auto stats = Stats();
+  ASSERT_EQ(stats.size(), 1);
+  EXPECT_EQ(stats[0]["rhythm"]["placed_steps"], 0) << stats[0];
+}
+
 TEST_F(Preload, ADoubleFreeIsSaidOnce) {
   const SubprocessResult result = Scenario("DoubleFree");
   EXPECT_THAT(result.err, HasSubstr("freed before"));

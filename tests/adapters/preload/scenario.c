@@ -69,6 +69,7 @@ static const struct Scenario kScenarios[] = {
     {"LockedMemory", LockedMemory},
     {"ThreadStack", ThreadStack},
     {"Overflows", Overflows},
+    {"Rhythm", Rhythm},
     {"RawCall", RawCall},
     {"Reads", Reads},
     {"Writes", Writes},

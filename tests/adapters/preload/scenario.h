@@ -37,6 +37,7 @@ void Advice(void);
 void LockedMemory(void);
 void ThreadStack(void);
 void Overflows(void);
+void Rhythm(void);
 
 /* call_scenarios.c */
 void RawCall(void);

@@ -1,0 +1,148 @@
+// Runtime's third part: programs that mark no steps. Their rhythm begins the steps and the layers.
+#include <algorithm>
+#include <cstdio>
+
+#include "src/runtime/runtime.h"
+
+namespace thermocline::runtime {
+namespace {
+
+// Shapes of rhythms that are remembered, the latest.
+constexpr size_t kMostRhythmicShapes = 32;
+
+}  // namespace
+
+void Runtime::FollowRhythm(bool says) {
+  os::LockGuard guard(marks_lock_);
+  if (planner_ == nullptr || !shapes_.empty()) return;  // by demand only, or by a saved plan
+  follower_ = std::make_unique<RhythmFollower>();
+  says_rhythm_ = says;
+  rhythm_stats_.sought = true;
+  follows_rhythm_ = true;
+}
+
+RhythmStats Runtime::rhythm_stats() const {
+  os::LockGuard guard(marks_lock_);
+  RhythmStats stats = rhythm_stats_;
+  if (follower_ == nullptr) return stats;
+  stats.found = follower_->found();
+  stats.lost = follower_->lost();
+  return stats;
+}
+
+void* Runtime::AllocateInRhythm(Bytes bytes, Bytes alignment, const void* call_site) {
+  if (!arena::Allocator::IsLarge(bytes) || in_forked_child_) return AllocateAnywhere(bytes, alignment, false, nullptr);
+  Identity identity{0, -1, arena::Allocator::Rounded(bytes)};
+  int64_t offset = Shape::kAnywhere;
+  {
+    os::LockGuard guard(marks_lock_);
+    const Cue cue = OnRhythmEventLocked({RhythmKey(identity.rounded, call_site), identity.rounded, clock_.NowNanos()});
+    identity.layer = layer_.load();
+    identity.ordinal = cue.ordinal;
+    if (phase_.load() == Phase::kPlaced && cue.ordinal >= 0) {
+      offset = shapes_[active_]->OffsetFor(identity);
+      const bool known = offset != Shape::kUnknown;
+      ++(known ? step_matched_ : step_mismatched_);
+      (known ? matched_ : mismatched_).fetch_add(1, std::memory_order_relaxed);
+    }
+  }
+  uint64_t serial = 0;
+  void* pointer = nullptr;
+  if (offset >= 0 && alignment <= arena::Allocator::kPage) pointer = allocator_->AllocateAt(offset, bytes, &serial);
+  const bool profiling = phase_.load() == Phase::kProfiling;
+  if (pointer == nullptr) pointer = AllocateAnywhere(bytes, alignment, profiling, &serial);
+  if (profiling && pointer != nullptr && serial != 0) {
+    recorder_->OnAllocate(serial, static_cast<char*>(pointer), bytes, identity.rounded, LayerId(identity.layer),
+                          identity.ordinal);
+  }
+  return pointer;
+}
+
+// After the free: the layer in which the tensor was last alive is the one that ends here.
+void Runtime::FreedInRhythm(const arena::Allocation& freed) {
+  if (in_forked_child_) return;
+  const Bytes change = Bytes(0) - freed.rounded;
+  os::LockGuard guard(marks_lock_);
+  OnRhythmEventLocked({RhythmKey(change, nullptr), change, clock_.NowNanos()});
+}
+
+Cue Runtime::OnRhythmEventLocked(const RhythmEvent& event) {
+  if (!follows_rhythm_) return {};
+  // With room for everything no plan is wanted.
+  if (!rhythm_stats_.pressed) rhythm_stats_.pressed = mover_->Stats().bytes_out.count() > 0;
+  const Cue cue = follower_->OnEvent(event, ThreadMark(), rhythm_stats_.pressed);
+  switch (cue.action) {
+    case Cue::Action::kNone:
+      break;
+    case Cue::Action::kBegin:
+      BeginRhythmicStepLocked(cue.rhythm);
+      [[fallthrough]];
+    case Cue::Action::kLayer:
+      while (in_step_ && layer_.load() < cue.layer) NextLayerLocked("").IgnoreError();  // nobody asks
+      break;
+    case Cue::Action::kLost:
+      AbandonStepLocked();
+      break;
+  }
+  return cue;
+}
+
+void Runtime::BeginRhythmicStepLocked(int32_t rhythm) {
+  explicit_steps_ = true;
+  if (in_step_) {
+    const bool profiled = phase_.load() == Phase::kProfiling;
+    if (phase_.load() == Phase::kPlaced) ++rhythm_stats_.placed_steps;
+    const bool planned = EndLocked().ok();
+    if (profiled) {
+      std::erase_if(rhythmic_shapes_, [this](const RhythmicShape& known) { return known.rhythm == step_rhythm_; });
+      if (rhythmic_shapes_.size() == kMostRhythmicShapes) rhythmic_shapes_.erase(rhythmic_shapes_.begin());
+      rhythmic_shapes_.push_back(
+          {step_rhythm_, planned ? profile::SequenceHash(shapes_[active_]->profile) : uint64_t{0}});
+      if (planned) SayRhythm();
+    }
+  }
+  step_rhythm_ = rhythm;
+  const auto known = std::find_if(rhythmic_shapes_.begin(), rhythmic_shapes_.end(),
+                                  [rhythm](const RhythmicShape& shape) { return shape.rhythm == rhythm; });
+  if (known != rhythmic_shapes_.end() && known->sequence_hash == 0) return AbandonStepLocked();
+  size_t shape = shapes_.size();
+  if (known != rhythmic_shapes_.end()) {
+    shape = std::find_if(shapes_.begin(), shapes_.end(), [&](const std::unique_ptr<Shape>& candidate) {
+              return profile::SequenceHash(candidate->profile) == known->sequence_hash;
+            }) - shapes_.begin();
+  }
+  BeginLocked(shape == shapes_.size() || profile_next_, shape);
+  EnterLayer().IgnoreError();  // nobody asks
+}
+
+void Runtime::AbandonStepLocked() {
+  if (phase_.load() == Phase::kProfiling) recorder_->End();
+  phase_.store(Phase::kDemand);
+  in_step_ = false;
+  recording_ = false;
+  if (!plan_running_) return;
+  mover_->SetPlan(nullptr, position_);
+  residency_->SetPlanned(false, {}, {});
+  plan_running_ = false;
+}
+
+// The program marks its steps after all.
+void Runtime::StopFollowingLocked() {
+  if (!follows_rhythm_) return;
+  follows_rhythm_ = false;
+  if (in_step_) AbandonStepLocked();
+  explicit_steps_ = false;
+}
+
+void Runtime::SayRhythm() {
+  const Rhythm& rhythm = follower_->rhythm();
+  rhythm_stats_.allocations = rhythm.allocations;
+  rhythm_stats_.layers = rhythm.layers;
+  if (!says_rhythm_) return;
+  std::fprintf(stderr,
+               "thermocline: rhythm found: %d large allocations a step, in %d layers; planned after one step was "
+               "profiled\n",
+               rhythm.allocations, rhythm.layers);
+}
+
+}  // namespace thermocline::runtime
