@@ -1,5 +1,5 @@
 # Short names for daily work; each is a thin call of what does it. `make -n NAME` shows the call.
-.PHONY: all deps demo test bench asan tsan tidy format install
+.PHONY: all deps demo test test-vm bench asan tsan tidy format install
 
 all: build/release/build.ninja
 	cmake --build --preset release
@@ -16,6 +16,10 @@ demo:
 
 test:
 	scripts/test
+
+# A machine with two memory nodes and Linux 6.1, in QEMU.
+test-vm:
+	scripts/test-vm
 
 bench: all
 	scripts/bench
