@@ -39,6 +39,8 @@ class FramePool {
   int64_t most() const { return most_; }
   int64_t in_use() const { return in_use_; }
   int64_t peak_in_use() const { return peak_in_use_; }
+  // The peak counts from now.
+  void ForgetPeak() { peak_in_use_ = in_use_; }
   int64_t available() const { return limit_ > in_use_ ? limit_ - in_use_ : 0; }
 
  private:

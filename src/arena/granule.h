@@ -42,10 +42,11 @@ struct Granule {
   bool armed;     // opened in parts by an access profiler
   bool opened;    // is in the list of granules with open parts
   bool in_lru;
-  bool refused;      // a demand could not be served; whoever waits gives up
+  bool refused;      // a demand could not be served; whoever waits gives up, or waits on where only room was missing
+  bool no_room;      // it was refused because no frame could be freed
   bool slot_frozen;  // a forked child may still read the slot: it may be neither written nor freed
   uint8_t retries;
-  uint16_t pins;
+  uint32_t pins;
   FrameId frame;
   SlotId slot;
   uint32_t lru_previous, lru_next;

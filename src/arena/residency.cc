@@ -17,6 +17,8 @@ namespace {
 constexpr uint32_t kEnd = Residency::kNone.value();
 // Offsets in the arena are aligned as their addresses are, up to this.
 constexpr Bytes kBaseAlignment = GiB(1);
+// How long a touch that no frame can be freed for sleeps before it asks again.
+constexpr int64_t kPauseNanos = 20'000'000;
 
 // Frames that granules without a slot may not fill, so that those with one can always be exchanged.
 int64_t ExchangeMargin(int64_t frames) { return std::clamp<int64_t>(frames / 8, 1, 8); }
@@ -112,7 +114,7 @@ bool Residency::BackLocked(GranuleId id) {
       if (!MayBackWithoutSlotLocked()) granule.slot = tier_.AllocateSlot();
     }
     if (granule.slot == kNoSlot && !MayBackWithoutSlotLocked()) {
-      writes_failing_ = true;
+      writes_failing_.store(true);
       return false;
     }
     granule.has_slot = granule.slot != kNoSlot;
@@ -148,7 +150,7 @@ void Residency::Drop(Range range) {
       granule.lru_next = lru_head_;
       (lru_head_ == kEnd ? lru_tail_ : table_[GranuleId(lru_head_)].lru_previous) = i;
       lru_head_ = i;
-    } else if (granule.presence.load() == Presence::kHole || granule.presence.load() == Presence::kFailed) {
+    } else if (granule.presence.load() != Presence::kMapped) {
       VacateLocked(GranuleId(i));
     }
   }
@@ -160,8 +162,7 @@ bool Residency::IsDeadLocked(GranuleId id) const { return table_[id].live.load()
 void Residency::VacateLocked(GranuleId id) {
   Granule& granule = table_[id];
   const Presence presence = granule.presence.load();
-  if (granule.writing || granule.pins != 0 || presence == Presence::kFetching || presence == Presence::kEvicting)
-    return;
+  if (granule.writing || granule.pins != 0 || presence == Presence::kFetching) return;
   uint32_t dead = Granule::kBacked;
   if (!granule.live.compare_exchange_strong(dead, 0)) return;
   if (presence == Presence::kMapped && !forked_child_) {
@@ -171,6 +172,7 @@ void Residency::VacateLocked(GranuleId id) {
     }
     GiveFrameLocked(granule);
   }
+  if (presence == Presence::kEvicting) GiveFrameLocked(granule);  // stranded: its frame is at home
   if (presence == Presence::kMapped && forked_child_)
     memory_.Protect(AddressOf(id), granule_bytes(), os::Protection::kNone);
   granule.presence.store(Presence::kHole);
@@ -180,7 +182,7 @@ void Residency::VacateLocked(GranuleId id) {
     --slotless_;
   }
   --backed_;
-  granule.fresh = granule.clean = granule.dirtied = granule.refused = false;
+  granule.fresh = granule.clean = granule.dirtied = granule.refused = granule.no_room = false;
   granule.retries = 0;
   NoticeLocked(id);
 }
@@ -203,6 +205,7 @@ bool Residency::TakeFrameLocked(Granule& granule) {
   if (frame == kNoFrame) return false;
   granule.frame = frame;
   granule.has_frame = true;
+  room_trouble_ = room_trouble_said_ = false;
   return true;
 }
 
@@ -227,7 +230,7 @@ bool Residency::MapLocked(GranuleId id, os::Protection protection) {
   }
   granule.protection = protection;
   granule.fresh = false;
-  granule.refused = false;
+  granule.refused = granule.no_room = false;
   LruInsertLocked(id);
   granule.presence.store(Presence::kMapped, std::memory_order_release);
   NoticeLocked(id);
@@ -301,9 +304,9 @@ Residency::Step Residency::Until(GranuleId id, Attempt attempt) {
       step = attempt(began != 0);
       seen = NoticeWord(id).load();
     }
-    if (step != Step::kWait) break;
+    if (step != Step::kWait && step != Step::kPause) break;
     if (began == 0) began = clock_.NowNanos();
-    os::FutexWait(NoticeWord(id), seen);
+    os::FutexWait(NoticeWord(id), seen, step == Step::kPause ? kPauseNanos : -1);
   }
   if (began != 0) exposed_nanos_.fetch_add(clock_.NowNanos() - began, std::memory_order_relaxed);
   return step;
@@ -329,6 +332,7 @@ Residency::Step Residency::FaultStepLocked(GranuleId id, char* address, os::Faul
   if ((granule.live.load() & Granule::kBacked) == 0) return Step::kNotOurs;
   ++faults_;
   const Step step = BringInLocked(id, waited);
+  room_trouble_ |= step == Step::kPause;
   if (step != Step::kDone) return step;
   if (granule.armed && recorder_ == nullptr) {
     // A forked child of a profiled step: nobody counts here.
@@ -340,6 +344,12 @@ Residency::Step Residency::FaultStepLocked(GranuleId id, char* address, os::Faul
     OpenForWritingLocked(id);
   }
   return Step::kDone;
+}
+
+// Mapped again while it was leaving: the copy that was being made counts for nothing.
+void Residency::TakeBackLocked(Granule& granule) {
+  if (granule.writing) --leaving_;
+  granule.dirtied = true;
 }
 
 // One attempt to have the granule mapped.
@@ -354,15 +364,14 @@ Residency::Step Residency::BringInLocked(GranuleId id, bool waited) {
       return Step::kWait;
     case Presence::kEvicting:
       // Without room for a mapping: until the write-out ends.
-      if (!MapLocked(id, os::Protection::kReadWrite)) return granule.writing ? Step::kWait : Step::kLost;
-      if (granule.writing) --leaving_;
-      granule.dirtied = true;
+      if (!MapLocked(id, os::Protection::kReadWrite)) return granule.writing ? Step::kWait : Step::kPause;
+      TakeBackLocked(granule);
       return Step::kDone;
     case Presence::kHole:
       break;
   }
   if (forked_child_) return ChildBringInLocked(id);
-  if (std::exchange(granule.refused, false) && waited) return Step::kLost;
+  if (std::exchange(granule.refused, false) && waited) return granule.no_room ? Step::kPause : Step::kLost;
   if (granule.fresh) {
     // This may run in a fault handler: reclaiming dead granules, which frees slots, is left to the mover.
     if (TakeFrameLocked(granule)) return MapOrRefuseLocked(id, os::Protection::kReadWrite) ? Step::kDone : Step::kLost;
@@ -456,9 +465,11 @@ GranuleId Residency::PopDemandLocked() {
   return id;
 }
 
-void Residency::RefuseLocked(GranuleId id, int error) {
+void Residency::RefuseLocked(GranuleId id, int error, bool no_room) {
+  ++refusals_;
   refusal_error_.store(error);
   table_[id].refused = true;
+  table_[id].no_room = no_room;
   NoticeLocked(id);
 }
 
@@ -471,9 +482,41 @@ absl::Status Residency::Wait(GranuleId id) {
       return Step::kDone;
     served = true;
     if ((granule.live.load() & Granule::kBacked) == 0) return Step::kDone;
-    return BringInLocked(id, waited);
+    const Step brought = BringInLocked(id, waited);
+    return brought == Step::kPause ? Step::kLost : brought;
   });
-  return step == Step::kLost ? first_error() : absl::OkStatus();
+  return step == Step::kLost ? ErrorOf(id) : absl::OkStatus();
+}
+
+// New, and without a frame.
+bool Residency::FrameInDoubt(GranuleId id) const {
+  const Granule& granule = table_[id];
+  return granule.presence.load(std::memory_order_acquire) == Presence::kHole && granule.fresh &&
+         (granule.live.load() & Granule::kBacked) != 0;
+}
+
+bool Residency::Secure(Range range) {
+  if (forked_child_ || (planned_.load(std::memory_order_relaxed) && !writes_failing_.load())) return true;
+  // Of what is larger than that the first parts would leave again, unused, before the last ones come.
+  int64_t left = 0;
+  {
+    Lock lock(*this);
+    left = std::max<int64_t>(1, frames_->limit() / 4);
+    for (uint32_t i = range.first.value(); i <= range.last.value() && i < range.first.value() + left; ++i) {
+      if (FrameInDoubt(GranuleId(i))) DemandLocked(GranuleId(i));
+    }
+  }
+  for (uint32_t i = range.first.value(); i <= range.last.value() && left-- > 0; ++i) {
+    const GranuleId id(i);
+    if (IsMapped(id)) continue;
+    const Step step = Until(id, [&](bool waited) {
+      if (!FrameInDoubt(id)) return Step::kDone;
+      const Step brought = BringInLocked(id, waited);
+      return brought == Step::kPause ? Step::kLost : brought;
+    });
+    if (step == Step::kLost) return false;
+  }
+  return true;
 }
 
 void Residency::Ask(GranuleId id) {
@@ -482,22 +525,38 @@ void Residency::Ask(GranuleId id) {
     DemandLocked(id);
 }
 
+bool Residency::MayPinLocked(Range range) const {
+  int64_t more = 0;
+  for (uint32_t i = range.first.value(); i <= range.last.value(); ++i) more += table_[GranuleId(i)].pins == 0 ? 1 : 0;
+  return more == 0 || forked_child_ || pinned_ + more <= frames_->limit() - kFewestFrames;
+}
+
 absl::Status Residency::Pin(Range range) {
   for (uint32_t i = range.first.value(); i <= range.last.value(); ++i) {
     const GranuleId id(i);
+    bool crowded = false;
     const Step step = Until(id, [&](bool waited) {
       Granule& granule = table_[id];
       if ((granule.live.load() & Granule::kBacked) == 0) return Step::kNotOurs;
+      crowded = !MayPinLocked({id, range.last});
+      if (crowded) return Step::kLost;
       const Step brought = BringInLocked(id, waited);
+      if (brought == Step::kPause) return Step::kLost;
       if (brought != Step::kDone) return brought;
-      ++granule.pins;
+      if (granule.pins++ == 0) ++pinned_;
       OpenForWritingLocked(id);
       if (granule.armed) granule.protection = os::Protection::kNone;  // closed again with the next layer, once unpinned
       return Step::kDone;
     });
     if (step == Step::kDone) continue;
     if (i > range.first.value()) Unpin({range.first, GranuleId(i - 1)}).IgnoreError();
-    return step == Step::kLost ? first_error() : absl::NotFoundError("the range to pin holds no live tensor");
+    if (crowded) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat("pinning ", FormatBytes(granule_bytes() * (range.last.value() - range.first.value() + 1)),
+                       " would leave fewer than ", kFewestFrames, " of the fast budget's frames of ",
+                       FormatBytes(granule_bytes()), " to everything else. Unpin something, or raise the budget"));
+    }
+    return step == Step::kLost ? ErrorOf(id) : absl::NotFoundError("the range to pin holds no live tensor");
   }
   return absl::OkStatus();
 }
@@ -509,7 +568,15 @@ absl::Status Residency::Unpin(Range range) {
   }
   for (uint32_t i = range.first.value(); i <= range.last.value(); ++i) {
     Granule& granule = table_[GranuleId(i)];
-    --granule.pins;
+    if (--granule.pins == 0) {
+      --pinned_;
+      // Touches may wait for its frame.
+      for (std::atomic<uint32_t>& word : notices_) {
+        if (!room_trouble_) break;
+        word.fetch_add(1);
+        os::FutexWakeAll(word);
+      }
+    }
     if (granule.armed && !granule.opened) {
       granule.opened = true;
       granule.next_opened = opened_head_;

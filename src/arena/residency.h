@@ -11,7 +11,8 @@
 // Thread safety: Retain, Drop and OnFault from any thread; what ends in Locked needs a Residency::Lock, which blocks
 // the thread's signals while it lives. Ownership: owns frames and states; the tier, the memory and the sink are
 // borrowed. Errors: absl::Status on cold paths; a failed write keeps the granule in fast memory, a failed read (after
-// retries) makes its touches end in SIGBUS and first_error() say why.
+// retries) makes its touches end in SIGBUS. TakeError says each of them once. A touch that no frame can be freed for
+// (all are pinned, or the slow tier takes no more) waits until one can; TakeTrouble says so once.
 #ifndef THERMOCLINE_ARENA_RESIDENCY_H_
 #define THERMOCLINE_ARENA_RESIDENCY_H_
 
@@ -58,6 +59,8 @@ struct ResidencyStats {
   int64_t faults = 0;
   int64_t exposed_nanos = 0;  // that threads waited, in faults and in Wait
   int64_t io_errors = 0;
+  int64_t pinned = 0;    // granules that are pinned now
+  int64_t refusals = 0;  // waits that no frame could be freed for
 };
 
 class Residency final : public os::FaultHandler {
@@ -114,7 +117,14 @@ class Residency final : public os::FaultHandler {
   absl::Status Wait(GranuleId id);
   // Asks for it and returns.
   void Ask(GranuleId id);
-  // Brings the range in, makes it writable and keeps it there, physically too, until as many Unpins.
+  // A touch may need so many frames at once: an instruction that copies across two granules' ends. So many frames are
+  // never pinned, and a budget has at least so many.
+  static constexpr int64_t kFewestFrames = 4;
+  // Sees to frames for what was allocated in the range and has none, where that is in doubt. False when none can be
+  // freed, as the slow tier takes no more: the allocation must fail then, or a touch would wait. Not under a lock.
+  bool Secure(Range range);
+  // Brings the range in, makes it writable and keeps it there, physically too, until as many Unpins. ResourceExhausted
+  // when fewer than kFewestFrames would be left to everything else.
   absl::Status Pin(Range range);
   absl::Status Unpin(Range range);
   // Most recently used, from now.
@@ -139,8 +149,13 @@ class Residency final : public os::FaultHandler {
   // The least recently used resident granule, and the next after one.
   GranuleId OldestLocked() const { return GranuleId(lru_head_); }
   GranuleId NewerLocked(GranuleId id) const { return GranuleId(table_[id].lru_next); }
-  // Tells those who wait for the granule that it can't be had now: `error` says why.
-  void RefuseLocked(GranuleId id, int error);
+  // Tells those who wait for the granule that it can't be had now: `error` says why. Touches wait on where nothing is
+  // missing but a frame (`no_room`): they ask again in a while.
+  void RefuseLocked(GranuleId id, int error, bool no_room = false);
+  // Granules whose write-out failed when there was no room for the mapping that they came from. Each call tries the next
+  // of them again: maps it, or returns the transfer that writes it out.
+  bool HasStrandedLocked() const { return !stranded_.empty(); }
+  std::optional<tier::Transfer> RetryStrandedLocked();
   // A granule that may leave now: mapped, not pinned, no write in flight.
   bool MayLeaveLocked(GranuleId id) const;
   bool IsDeadLocked(GranuleId id) const;
@@ -154,7 +169,10 @@ class Residency final : public os::FaultHandler {
   bool writes_failing() const { return writes_failing_; }
   // Write-outs that failed since the last that succeeded, or since they were forgotten.
   int64_t failed_writes_in_row() const { return failed_writes_in_row_; }
-  void ForgetFailedWritesLocked() { failed_writes_in_row_ = 0; }
+  // TakeTrouble has something to say.
+  bool HasTroubleLocked() const {
+    return (room_trouble_ && !room_trouble_said_) || (write_trouble_ && !write_trouble_said_);
+  }
 
   // ---- Profiling: from Arm to Disarm each first touch per window and layer is told to the recorder.
   void Arm(AccessRecorder* recorder);
@@ -170,7 +188,12 @@ class Residency final : public os::FaultHandler {
   // No forked child is left that could read old slots.
   void Thaw();
 
-  absl::Status first_error() const;
+  // What went wrong since the last call; each occurrence is said once. Lost bytes come before failed writes.
+  absl::Status TakeError();
+  // The last thing that went wrong, for the messages of those whom it hit; OK when nothing ever did.
+  absl::Status last_error();
+  // Once for each time that writes begin to fail, or touches begin to wait for frames that can't be freed.
+  absl::Status TakeTrouble();
   ResidencyStats Stats();
   int64_t exposed_nanos() const { return exposed_nanos_.load(std::memory_order_relaxed); }
   // True when the limit could be lowered to the new number of frames: the mover makes room before.
@@ -181,6 +204,13 @@ class Residency final : public os::FaultHandler {
             GranuleTable table, std::unique_ptr<FramePool> frames);
 
   bool BackLocked(GranuleId id);
+  absl::Status ReadError(int64_t count) const;
+  absl::Status WriteError(int64_t count) const;
+  absl::Status RefusalError() const;
+  absl::Status ErrorOf(GranuleId id);  // why its wait ended
+  bool MayPinLocked(Range range) const;
+  bool FrameInDoubt(GranuleId id) const;
+  void TakeBackLocked(Granule& granule);
   bool MayBackWithoutSlotLocked() const;
   void VacateAllDeadLocked();
   void VacateLocked(GranuleId id);
@@ -194,13 +224,14 @@ class Residency final : public os::FaultHandler {
   void OpenArmedLocked(GranuleId id, char* address, os::FaultAccess access);
   void NoticeLocked(GranuleId id);
   void FailLocked(GranuleId id, int error);
+  void NoteFailedWriteLocked(int error);
   void LruInsertLocked(GranuleId id);
   void LruRemoveLocked(GranuleId id);
   void DemandLocked(GranuleId id);
   std::optional<tier::Transfer> FinishFetchLocked(GranuleId id, int error);
   std::optional<tier::Transfer> FinishWriteLocked(GranuleId id, int error);
   std::atomic<uint32_t>& NoticeWord(GranuleId id) { return notices_[id.value() % notices_.size()]; }
-  enum class Step : uint8_t { kDone, kWait, kNotOurs, kLost };
+  enum class Step : uint8_t { kDone, kWait, kPause, kNotOurs, kLost };
   // `waited`: the caller has slept since it asked, so that a refusal is the answer to it, not to someone before.
   Step FaultStepLocked(GranuleId id, char* address, os::FaultAccess access, bool waited);
   Step BringInLocked(GranuleId id, bool waited);
@@ -235,13 +266,20 @@ class Residency final : public os::FaultHandler {
   int64_t leaving_ = 0;
   int64_t faults_ = 0;
   int64_t io_errors_ = 0;
+  int64_t pinned_ = 0;
+  int64_t read_errors_ = 0, read_errors_said_ = 0;
+  int64_t write_errors_ = 0, write_errors_said_ = 0;
+  int64_t refusals_ = 0, refusals_said_ = 0;
+  bool write_trouble_ = false, write_trouble_said_ = false;
+  bool room_trouble_ = false, room_trouble_said_ = false;
+  std::vector<GranuleId> stranded_;
   std::atomic<int64_t> exposed_nanos_{0};
   std::atomic<int> read_error_{0};
   std::atomic<int> write_error_{0};
   std::atomic<int> map_error_{0};
   std::atomic<int> refusal_error_{0};
   std::atomic<uint32_t> failed_granule_{0};
-  bool writes_failing_ = false;
+  std::atomic<bool> writes_failing_{false};
   int64_t failed_writes_in_row_ = 0;
   bool forked_child_ = false;
   std::vector<SlotId> quarantine_;  // slots given up while frozen

@@ -1,6 +1,7 @@
 // Residency's other half: the moves that the mover asks for, profiling, fork.
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "src/arena/residency.h"
@@ -49,8 +50,7 @@ bool Residency::SlotForWritingLocked(Granule& granule) {
   if (granule.has_slot && !granule.slot_frozen) return true;
   const SlotId slot = tier_.AllocateSlot();
   if (slot == kNoSlot) {
-    writes_failing_ = true;
-    write_error_.store(ENOSPC);
+    NoteFailedWriteLocked(ENOSPC);
     return false;
   }
   if (granule.has_slot) {
@@ -149,16 +149,23 @@ std::optional<tier::Transfer> Residency::FinishWriteLocked(GranuleId id, int err
   if (error != 0 && !granule.dirtied) {
     ++io_errors_;
     ++failed_writes_in_row_;
-    write_error_.store(error);
+    NoteFailedWriteLocked(error);
   }
-  if (error == 0) failed_writes_in_row_ = 0;
-  writes_failing_ = error != 0 && !granule.dirtied;
+  if (error == 0) {
+    failed_writes_in_row_ = 0;
+    writes_failing_.store(false);
+    write_trouble_ = write_trouble_said_ = room_trouble_ = room_trouble_said_ = false;
+  }
   const bool valid = error == 0 && !granule.dirtied;
   if (granule.presence.load() == Presence::kEvicting) {
     --leaving_;
     if (!valid) {
-      // Its bytes stay in fast memory: at its address, or, where there is no room for a mapping, at home until touched.
-      if (!MapLocked(id, os::Protection::kReadWrite)) NoticeLocked(id);
+      // Its bytes stay in fast memory: at its address, or, where there is no room for a mapping, at home, from where it
+      // is tried again.
+      if (!MapLocked(id, os::Protection::kReadWrite)) {
+        stranded_.push_back(id);
+        NoticeLocked(id);
+      }
       return std::nullopt;
     }
     granule.clean = true;
@@ -178,32 +185,99 @@ std::optional<tier::Transfer> Residency::FinishWriteLocked(GranuleId id, int err
   return std::nullopt;
 }
 
-void Residency::FailLocked(GranuleId id, int error) {
-  if (read_error_.load() == 0) {
-    failed_granule_.store(id.value());
-    read_error_.store(error);
+std::optional<tier::Transfer> Residency::RetryStrandedLocked() {
+  if (stranded_.empty()) return std::nullopt;
+  const GranuleId id = stranded_.back();
+  stranded_.pop_back();
+  Granule& granule = table_[id];
+  if (granule.presence.load() != Presence::kEvicting || granule.writing) return std::nullopt;  // taken back meanwhile
+  if (IsDeadLocked(id)) {
+    VacateLocked(id);
+    return std::nullopt;
   }
+  if (MapLocked(id, os::Protection::kReadWrite)) {
+    granule.dirtied = true;
+    return std::nullopt;
+  }
+  if (!SlotForWritingLocked(granule)) {
+    stranded_.insert(stranded_.begin(), id);
+    return std::nullopt;
+  }
+  granule.writing = true;
+  granule.dirtied = false;
+  ++leaving_;
+  return tier::Transfer{id.value(), tier::Direction::kOut, granule.slot, frames_->Home(granule.frame)};
+}
+
+void Residency::NoteFailedWriteLocked(int error) {
+  writes_failing_.store(true);
+  write_trouble_ = true;
+  ++write_errors_;
+  write_error_.store(error);
+}
+
+void Residency::FailLocked(GranuleId id, int error) {
+  ++read_errors_;
+  failed_granule_.store(id.value());
+  read_error_.store(error);
   NoticeLocked(id);
 }
 
-absl::Status Residency::first_error() const {
-  if (const int error = read_error_.load()) {
-    return absl::DataLossError(
-        absl::StrCat("reading ", granule_bytes().count(), " bytes of granule ", failed_granule_.load(), " from ",
-                     tier_.Describe(), " failed: ", strerror(error),
-                     "; its tensors' bytes are lost, threads that touch them get SIGBUS. Check the disk"));
+absl::Status Residency::ReadError(int64_t count) const {
+  return absl::DataLossError(absl::StrCat(
+      "reading ", granule_bytes().count(), " bytes of granule ", failed_granule_.load(), " from ", tier_.Describe(),
+      " failed: ", strerror(read_error_.load()), count > 1 ? absl::StrCat(" (and ", count - 1, " more)") : "",
+      "; its tensors' bytes are lost, threads that touch them get SIGBUS. Check the disk"));
+}
+
+absl::Status Residency::WriteError(int64_t count) const {
+  return absl::UnavailableError(absl::StrCat(
+      "writing to ", tier_.Describe(), " failed: ", strerror(write_error_.load()),
+      count > 1 ? absl::StrCat(" (", count, " times)") : "",
+      "; the data stays in fast memory. Free space there or raise its daily limit, or name another place"));
+}
+
+absl::Status Residency::RefusalError() const {
+  return absl::ResourceExhaustedError(
+      absl::StrCat("a tensor that is away could not be brought in: ", strerror(refusal_error_.load()), "; ", pinned_,
+                   " of ", frames_->limit(), " frames of the fast budget are pinned, and the others can't be written ",
+                   "out, or vm.max_map_count is reached. Raise the budget or that limit"));
+}
+
+absl::Status Residency::TakeError() {
+  Lock lock(*this);
+  const int64_t reads = read_errors_ - std::exchange(read_errors_said_, read_errors_);
+  const int64_t writes = write_errors_ - std::exchange(write_errors_said_, write_errors_);
+  const int64_t refusals = refusals_ - std::exchange(refusals_said_, refusals_);
+  if (reads > 0) return ReadError(reads);
+  if (writes > 0) return WriteError(writes);
+  return refusals > 0 ? RefusalError() : absl::OkStatus();
+}
+
+absl::Status Residency::ErrorOf(GranuleId id) {
+  Lock lock(*this);
+  if (table_[id].presence.load() == Presence::kFailed) return ReadError(1);
+  return write_trouble_ ? WriteError(1) : RefusalError();
+}
+
+absl::Status Residency::last_error() {
+  Lock lock(*this);
+  if (read_errors_ > 0) return ReadError(1);
+  if (write_errors_ > 0) return WriteError(1);
+  return refusals_ > 0 ? RefusalError() : absl::OkStatus();
+}
+
+absl::Status Residency::TakeTrouble() {
+  Lock lock(*this);
+  if (room_trouble_ && !std::exchange(room_trouble_said_, true)) {
+    write_trouble_said_ |= write_trouble_;
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "a thread waits for fast memory: ", pinned_, " of the budget's ", frames_->limit(), " frames of ",
+        granule_bytes().count() / 1024, " KiB are pinned, and the others can't leave",
+        write_trouble_ ? absl::StrCat(" (", WriteError(1).message(), ")") : "",
+        ". It goes on as soon as something is unpinned or freed, or the slow tier takes data again"));
   }
-  if (const int error = write_error_.load()) {
-    return absl::UnavailableError(
-        absl::StrCat("writing to ", tier_.Describe(), " failed: ", strerror(error),
-                     "; the data stays in fast memory. Free space there, or name another place"));
-  }
-  if (const int error = refusal_error_.load()) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("a tensor that is away could not be brought in: ", strerror(error),
-                     "; every frame of the fast budget is pinned or ",
-                     "can't be written out, or vm.max_map_count is reached. Raise the budget or that limit"));
-  }
+  if (write_trouble_ && !std::exchange(write_trouble_said_, true)) return WriteError(1);
   return absl::OkStatus();
 }
 
@@ -322,6 +396,8 @@ ResidencyStats Residency::Stats() {
   stats.faults = faults_;
   stats.exposed_nanos = exposed_nanos_.load(std::memory_order_relaxed);
   stats.io_errors = io_errors_;
+  stats.pinned = pinned_;
+  stats.refusals = refusals_;
   return stats;
 }
 

@@ -38,7 +38,7 @@ void Mover::Stop() {
 
 void Mover::Loop() {
   while (true) {
-    RunOnce(-1);
+    RunOnce(retry_soon_ ? options_.failure_pause_nanos : -1);
     if (in_flight_ != 0) continue;
     if (stop_.load()) return;
     if (!pause_.load()) continue;
@@ -88,11 +88,29 @@ void Mover::EnterLayer(int64_t position) {
 void Mover::RunOnce(int64_t timeout_nanos) {
   completions_.clear();
   tier_.Reap(&completions_, timeout_nanos);
+  bool trouble = false;
   {
     Residency::Lock lock(residency_);
     TurnLocked();
+    trouble = residency_.HasTroubleLocked();
   }
   SubmitAll();
+  if (!trouble || options_.on_trouble == nullptr) return;
+  if (const absl::Status status = residency_.TakeTrouble(); !status.ok()) options_.on_trouble(status);
+}
+
+// While all writes fail, one of them in each pause.
+bool Mover::MayWriteLocked() {
+  if (!WritesFail()) return true;
+  const int64_t now = clock_.NowNanos();
+  if (now < next_try_nanos_) return false;
+  next_try_nanos_ = now + options_.failure_pause_nanos;
+  return true;
+}
+
+void Mover::EvictLocked(GranuleId id) {
+  const bool writes = !residency_.GranuleLocked(id).clean && !residency_.IsDeadLocked(id);
+  if (!writes || MayWriteLocked()) Push(residency_.BeginEvictLocked(id), false);
 }
 
 void Mover::TurnLocked() {
@@ -102,6 +120,8 @@ void Mover::TurnLocked() {
   ServeDemandsLocked();
   WriteBackLocked();
   ServeArrivalsLocked();
+  if (residency_.HasStrandedLocked() && MayWriteLocked()) Push(residency_.RetryStrandedLocked(), false);
+  retry_soon_ = residency_.HasStrandedLocked();
   const int64_t over = residency_.frames().in_use() - residency_.frames().limit() - residency_.frames_leaving();
   if (over > 0) MakeRoomLocked(over);
 }
@@ -143,7 +163,7 @@ void Mover::AdoptPlanLocked() {
   for (GranuleId id = residency_.OldestLocked(); id != Residency::kNone; id = residency_.NewerLocked(id)) {
     if (id < end && !wanted.contains(id)) leaving.push_back(id);
   }
-  for (GranuleId id : leaving) Push(residency_.BeginEvictLocked(id), false);
+  for (GranuleId id : leaving) EvictLocked(id);
   for (GranuleId id : plan_->resident_at_start) arrivals_.push_back({plan_position_, id, false, false});
 }
 
@@ -157,7 +177,7 @@ void Mover::TakeActionsLocked(int64_t position) {
       ++stats_.skipped_actions;
       continue;
     }
-    Push(residency_.BeginEvictLocked(id), false);  // it was written after all
+    EvictLocked(id);  // it was written after all
   }
   write_backs_.insert(write_backs_.end(), actions.write_back.begin(), actions.write_back.end());
   const size_t sorted = arrivals_.size();
@@ -177,7 +197,8 @@ void Mover::WriteBackLocked() {
     if (InFlight() >= (urgent ? options_.urgent_depth : options_.relaxed_depth)) return;
     const GranuleId id = write_backs_.front();
     write_backs_.pop_front();
-    std::optional<tier::Transfer> transfer = residency_.BeginWriteBackLocked(id);
+    std::optional<tier::Transfer> transfer;
+    if (MayWriteLocked()) transfer = residency_.BeginWriteBackLocked(id);
     if (!transfer.has_value()) ++stats_.skipped_actions;
     Push(transfer, false);
   }
@@ -253,14 +274,11 @@ void Mover::ServeDemandsLocked() {
   const int64_t shortage = std::ssize(waiting) + (plan_ == nullptr && in_flight_ > 0 ? reserve : 0) - coming;
   if (shortage > 0) MakeRoomLocked(shortage);
   // Making room may have freed frames at once: clean ones, dead ones.
-  // Where every write-out fails, all of them have been tried by now: going on would keep those who wait for ever.
-  const bool all_fail = residency_.failed_writes_in_row() > 2 * residency_.frames().limit();
-  const bool stuck =
-      residency_.frames().available() == 0 && (all_fail || (residency_.frames_leaving() == 0 && InFlight() == 0));
-  if (stuck) residency_.ForgetFailedWritesLocked();
+  const bool stuck = residency_.frames().available() == 0 && residency_.frames_leaving() == 0 &&
+                     (WritesFail() || InFlight() == 0);
   for (GranuleId id : waiting) {
     if (stuck) {
-      residency_.RefuseLocked(id, ENOMEM);
+      residency_.RefuseLocked(id, ENOMEM, /*no_room=*/true);
     } else if (residency_.frames().available() > 0 && InFlight() < tier_.max_in_flight()) {
       FetchByDemandLocked(id);
     } else {
@@ -302,7 +320,7 @@ void Mover::MakeRoomLocked(int64_t wanted) {
     if (missing() <= 0) return;
     for (GranuleId id : policy_->Choose(residency_, candidates, taken_)) {
       if (missing() <= 0 || InFlight() >= tier_.max_in_flight()) return;
-      Push(residency_.BeginEvictLocked(id), false);
+      EvictLocked(id);
     }
   }
 }

@@ -12,6 +12,7 @@
 #include <atomic>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -31,6 +32,12 @@ struct MoverOptions {
   int urgent_layers = 4;   // a deadline is near when it is at most so many layers away
   int read_ahead = 4;      // by demand: granules after the touched one that are fetched with it
   int64_t reserve = 8;     // by demand: frames kept free, so that a touch need not wait for a write
+  // After so many write-outs that failed in a row nothing is evicted any more, but for one try in each pause.
+  int64_t most_failures = 64;
+  int64_t failure_pause_nanos = 50'000'000;
+  // Told once each time that writes begin to fail, or that touches begin to wait for frames that can't be freed. Called
+  // on the mover's thread, with no lock held. Null: nobody is told.
+  std::function<void(const absl::Status&)> on_trouble;
 };
 
 // One transfer, for reports.
@@ -102,6 +109,9 @@ class Mover final : public arena::DemandSink {
   void FetchByDemandLocked(GranuleId id);
   void ReadAheadLocked(GranuleId id);
   void MakeRoomLocked(int64_t wanted);
+  void EvictLocked(GranuleId id);
+  bool WritesFail() const { return residency_.failed_writes_in_row() > options_.most_failures; }
+  bool MayWriteLocked();
   void WriteBackLocked();
   void ServeArrivalsLocked();
   bool Serve(Arrival& arrival);
@@ -138,6 +148,8 @@ class Mover final : public arena::DemandSink {
   std::vector<tier::Completion> completions_;
   std::vector<MoveRecord> open_records_;
   int in_flight_ = 0;
+  int64_t next_try_nanos_ = 0;    // while all writes fail
+  bool retry_soon_ = false;       // something is to be tried again without being asked for
   std::thread thread_;
 };
 

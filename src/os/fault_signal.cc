@@ -62,17 +62,66 @@ bool IsInstructionFetch(const void* context) {
 #endif
 }
 
+constexpr uint64_t BitOf(int signum) { return uint64_t{1} << (signum - 1); }
+
+uint64_t SetMask(uint64_t mask) {
+  uint64_t before = 0;
+  syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, &before, sizeof(mask));
+  return before;
+}
+
+uint64_t MaskOf(const sigset_t& set) {
+  uint64_t mask = 0;
+  std::memcpy(&mask, &set, sizeof(mask));  // the kernel's part of it
+  return mask;
+}
+
+// A program's handler may touch a tensor that is away, so SIGSEGV and SIGBUS stay open while it runs. That they count
+// as blocked (a fault then kills, as it does without us) is kept in the thread's mask, as two signals that the C
+// library keeps for itself: so it ends however the handler ends, by a jump too.
+constexpr uint64_t kSegvBlocked = BitOf(32), kBusBlocked = BitOf(33);
+
+uint64_t WithFaultsOpen(uint64_t mask) {
+  if ((mask & BitOf(SIGSEGV)) != 0) mask |= kSegvBlocked;
+  if ((mask & BitOf(SIGBUS)) != 0) mask |= kBusBlocked;
+  return mask & ~BitOf(SIGSEGV) & ~BitOf(SIGBUS);
+}
+
+bool CountsAsBlocked(int signum, const void* context) {
+  const uint64_t mask = MaskOf(static_cast<const ucontext_t*>(context)->uc_sigmask);
+  return (mask & (signum == SIGSEGV ? kSegvBlocked : kBusBlocked)) != 0;
+}
+
+// Runs the program's handler with the mask that its sigaction asked for.
+void CallHandler(const struct sigaction& action, int signum, siginfo_t* info, void* context) {
+  uint64_t mask = MaskOf(static_cast<const ucontext_t*>(context)->uc_sigmask) | MaskOf(action.sa_mask);
+  if ((action.sa_flags & SA_NODEFER) == 0) mask |= BitOf(signum);
+  const uint64_t ours = SetMask(WithFaultsOpen(mask));
+  if ((action.sa_flags & SA_SIGINFO) != 0) {
+    action.sa_sigaction(signum, info, context);
+  } else {
+    action.sa_handler(signum);
+  }
+  SetMask(ours);
+}
+
+void ResetChained(int signum) {
+  LockGuard guard(g_lock);  // all signals are blocked here
+  Chained& chained = ChainedFor(signum);
+  const int current = chained.current.load();
+  chained.copies[1 - current] = {};
+  chained.current.store(1 - current, std::memory_order_release);
+}
+
 // The signal again, for whom it was meant before us.
 void Chain(int signum, siginfo_t* info, void* context) {
   const Chained& chained = ChainedFor(signum);
   const struct sigaction action = chained.copies[chained.current.load(std::memory_order_acquire)];
-  if ((action.sa_flags & SA_SIGINFO) != 0 && action.sa_sigaction != nullptr) {
-    action.sa_sigaction(signum, info, context);
-    return;
-  }
   if (action.sa_handler == SIG_IGN && info->si_code <= 0) return;  // sent by kill(); a real fault can't be ignored
-  if (action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN) {
-    action.sa_handler(signum);
+  const bool handled = action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN;
+  if (handled && !(info->si_code > 0 && CountsAsBlocked(signum, context))) {
+    if ((action.sa_flags & SA_RESETHAND) != 0) ResetChained(signum);
+    CallHandler(action, signum, info, context);
     return;
   }
   // The default: die by this signal, at the faulting instruction, so that a core dump shows it.
@@ -88,7 +137,7 @@ void RaiseSigbus(siginfo_t* info, void* context) {
   Chain(SIGBUS, info, context);
   // With the default action in place, the instruction must not run again: it would fault as SIGSEGV for ever.
   const auto handler = g_bus.copies[g_bus.current.load()].sa_handler;
-  if (handler == SIG_DFL || handler == SIG_IGN) {
+  if (handler == SIG_DFL || handler == SIG_IGN || CountsAsBlocked(SIGBUS, context)) {
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGBUS);

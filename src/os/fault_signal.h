@@ -2,8 +2,9 @@
 //
 // Faults at registered addresses go to their FaultHandler; every other fault goes on to whoever handled the signal
 // before, or whom the program has installed since, as if we were not there.
-// Thread safety: any thread. Handlers run on the faulting thread with all signals blocked, and may take no lock that
-// interrupted code may hold with signals open.
+// Thread safety: any thread. FaultHandlers run on the faulting thread with all signals blocked, and may take no lock that
+// interrupted code may hold with signals open. The program's handlers run with the mask that their sigaction asked for,
+// but for SIGSEGV and SIGBUS, which stay open: they may touch what a FaultHandler brings in.
 #ifndef THERMOCLINE_OS_FAULT_SIGNAL_H_
 #define THERMOCLINE_OS_FAULT_SIGNAL_H_
 

@@ -1,6 +1,7 @@
 #include "src/runtime/runtime.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
 #include <utility>
 
@@ -21,6 +22,10 @@ constexpr int64_t kMostScratchFrames = 16;
 constexpr int64_t kAddressSpacePerMemory = 16;
 // How long a shrinking budget waits for one more granule to leave.
 constexpr int64_t kPatienceNanos = 3'000'000'000;
+// The start-up measurement may write so much of the day's cap, and needs so many granules.
+constexpr int64_t kMeasuredShareOfCap = 8;
+constexpr int64_t kFewestMeasured = 8;
+constexpr BytesPerSecond kAssumedSpeed(1e9);
 
 constexpr size_t kMostLogged = 1 << 16;
 }  // namespace
@@ -54,7 +59,9 @@ absl::Status Runtime::Open() {
   if (!allocator.ok()) return allocator.status();
   allocator_ = *std::move(allocator);
   if (absl::Status status = MeasureLink(); !status.ok()) return status;
-  mover_ = std::make_unique<migrate::Mover>(*residency_, *tier_, clock_, migrate::MoverOptions{});
+  migrate::MoverOptions mover_options;
+  mover_options.on_trouble = [this](const absl::Status& trouble) { ReportTrouble(trouble); };
+  mover_ = std::make_unique<migrate::Mover>(*residency_, *tier_, clock_, mover_options);
   recorder_ = std::make_unique<StepRecorder>(*residency_, clock_);
   if (absl::Status status = LoadPlan(); !status.ok()) return status;
   mover_->Start();
@@ -79,14 +86,28 @@ absl::Status Runtime::MeasureLink() {
     machine_.slow = {spec};
     return absl::OkStatus();
   }
+  tier::LinkMeasurement how;
+  if (const Bytes cap = settings_.slow.daily_write_cap; cap.count() > 0) {
+    how.most_written = cap / kMeasuredShareOfCap;
+    if (how.most_written < settings_.granule_bytes * kFewestMeasured) {
+      std::fprintf(stderr,
+                   "thermocline: daily_writes of %s is too little to measure the slow tier's speed with; %.0f GB/s each "
+                   "way are assumed. THERMOCLINE_LINK=in=..,out=.. says what it is.\n",
+                   FormatBytes(cap).c_str(), kAssumedSpeed.rate() / 1e9);
+      spec.in = spec.out = kAssumedSpeed;
+      machine_.slow = {spec};
+      return absl::OkStatus();
+    }
+  }
   std::vector<FrameId> frames;
   const int64_t wanted = std::min(kMostScratchFrames, residency_->frames().limit());
   for (int64_t i = 0; i < wanted; ++i) frames.push_back(residency_->frames().Take());
   char* const begin = residency_->frames().Home(frames.front());
   const Bytes scratch = settings_.granule_bytes * wanted;  // the first frames lie side by side
   std::memset(begin, 1, scratch.count());
-  const auto speed = tier::MeasureLink(*tier_, absl::MakeSpan(begin, scratch.count()));
+  const auto speed = tier::MeasureLink(*tier_, absl::MakeSpan(begin, scratch.count()), how);
   for (FrameId frame : frames) residency_->frames().Give(frame);
+  residency_->frames().ForgetPeak();
   if (!speed.ok()) return speed.status();
   spec.in = speed->in;
   spec.out = speed->out;
@@ -125,6 +146,13 @@ absl::Status Runtime::LoadPlan() {
   return absl::OkStatus();
 }
 
+// Where steps are marked, their status says that writes fail; nobody but this says that a thread waits.
+void Runtime::ReportTrouble(const absl::Status& trouble) {
+  const bool marked = explicit_steps_.load() || phase_.load() != Phase::kDemand;
+  if (marked && !absl::IsResourceExhausted(trouble)) return;
+  std::fprintf(stderr, "thermocline: %s\n", std::string(trouble.message()).c_str());
+}
+
 const void* Runtime::ThreadMark() {
   static thread_local char mark;
   return &mark;
@@ -161,10 +189,20 @@ void* Runtime::Allocate(Bytes bytes, Bytes alignment, const void* call_site) {
 }
 
 void* Runtime::AllocateAnywhere(Bytes bytes, Bytes alignment, bool own_pages, uint64_t* serial) {
-  if (void* pointer = allocator_->Allocate(bytes, alignment, own_pages, serial)) return pointer;
-  // Perhaps the room is still kept for forked children that have ended meanwhile.
-  PollForks();
-  return allocator_->Allocate(bytes, alignment, own_pages, serial);
+  void* pointer = allocator_->Allocate(bytes, alignment, own_pages, serial);
+  if (pointer == nullptr) {
+    // Perhaps the room is still kept for forked children that have ended meanwhile.
+    PollForks();
+    pointer = allocator_->Allocate(bytes, alignment, own_pages, serial);
+  }
+  return Secured(pointer, bytes);
+}
+
+// Memory that no frame can be had for, as the slow tier takes no more, is none.
+void* Runtime::Secured(void* pointer, Bytes bytes) {
+  if (pointer == nullptr || residency_->Secure(residency_->RangeOf(pointer, bytes))) return pointer;
+  allocator_->Free(pointer, nullptr);
+  return nullptr;
 }
 
 void* Runtime::AllocateMatched(Bytes bytes, uint64_t* serial, Identity* identity) {
@@ -180,7 +218,7 @@ void* Runtime::AllocateMatched(Bytes bytes, uint64_t* serial, Identity* identity
   }
   ++step_matched_;
   matched_.fetch_add(1, std::memory_order_relaxed);
-  return offset == Shape::kAnywhere ? nullptr : allocator_->AllocateAt(offset, bytes, serial);
+  return offset == Shape::kAnywhere ? nullptr : Secured(allocator_->AllocateAt(offset, bytes, serial), bytes);
 }
 
 // The step turns out to be of another shape than the last one: go on with the plan of a shape that fits so far.
@@ -241,10 +279,17 @@ absl::Status Runtime::Touch(const void* pointer, Bytes bytes) {
 
 absl::Status Runtime::SetBudget(Bytes budget) {
   const int64_t frames = budget / settings_.granule_bytes;
-  if (frames < 8 || frames > residency_->frames().most()) {
+  constexpr int64_t kFewest = arena::Residency::kFewestFrames;
+  if (frames < kFewest || frames > residency_->frames().most()) {
     return absl::InvalidArgumentError(absl::StrCat("a budget of ", FormatBytes(budget), " is not possible here; from ",
-                                                   FormatBytes(settings_.granule_bytes * 8), " to ",
+                                                   FormatBytes(settings_.granule_bytes * kFewest), " to ",
                                                    FormatBytes(settings_.granule_bytes * residency_->frames().most())));
+  }
+  if (const int64_t pinned = residency_->Stats().pinned; pinned > frames - kFewest) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(FormatBytes(settings_.granule_bytes * pinned), " are pinned; a budget of ", FormatBytes(budget),
+                     " would leave too little to everything else. Unpin first, or give at least ",
+                     FormatBytes(settings_.granule_bytes * (pinned + kFewest))));
   }
   residency_->SetFrameLimit(frames);
   if (absl::Status status = AwaitFrames(frames); !status.ok()) return status;
@@ -264,7 +309,7 @@ absl::Status Runtime::AwaitFrames(int64_t frames) {
       return absl::FailedPreconditionError(absl::StrCat(
           FormatBytes(settings_.granule_bytes * in_use), " are still in fast memory, over the new budget of ",
           FormatBytes(settings_.granule_bytes * frames), ": pinned, or the slow tier takes no more (",
-          residency_->first_error().message(), "). They leave as soon as they can; nothing else comes in before"));
+          residency_->last_error().message(), "). They leave as soon as they can; nothing else comes in before"));
     }
     tier_->Wake();
     os::FutexWait(settling_, 0, 1'000'000);

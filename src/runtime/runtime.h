@@ -111,6 +111,8 @@ class Runtime {
   bool OnDrivingThread() const { return driver_.load(std::memory_order_relaxed) == ThreadMark(); }
   static const void* ThreadMark();
   void* AllocateAnywhere(Bytes bytes, Bytes alignment, bool own_pages, uint64_t* serial);
+  void* Secured(void* pointer, Bytes bytes);
+  void ReportTrouble(const absl::Status& trouble);
   void* AllocateMatched(Bytes bytes, uint64_t* serial, Identity* identity);
   void TryAnotherShape(const Identity& failed);
 

@@ -6,13 +6,14 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "src/arena/residency.h"
 #include "src/base/parse_units.h"
 #include "src/os/memory.h"
 
 namespace thermocline::runtime {
 namespace {
 
-constexpr int64_t kFewestFrames = 8;
+constexpr int64_t kFewestFrames = arena::Residency::kFewestFrames;
 
 // The option's text, or else the variable's; `source` names which, for messages.
 struct Given {

@@ -217,7 +217,7 @@ absl::Status Runtime::EndLocked() {
   }
   in_step_ = false;
   ++steps_;
-  return status.ok() ? residency_->first_error() : status;
+  return status.ok() ? residency_->TakeError() : status;
 }
 
 // Fast bytes that a plan may use: what lies outside its sight, small objects, is taken off.

@@ -13,6 +13,7 @@ namespace thermocline::tier {
 namespace {
 
 enum class Pattern { kOut, kIn, kMixed };
+constexpr int64_t kFewestWrites = 8;
 
 class Measurer {
  public:
@@ -29,7 +30,15 @@ class Measurer {
       return absl::InvalidArgumentError(absl::StrCat("measuring a link needs at least one granule of ",
                                                      FormatBytes(tier_.granule_bytes()), " as scratch memory"));
     }
-    const int64_t wanted = std::max<int64_t>(2 * depth_, how_.most_bytes.count() / granule_);
+    int64_t wanted = std::max<int64_t>(2 * depth_, how_.most_bytes.count() / granule_);
+    if (how_.most_written.count() > 0) {
+      if (how_.most_written < tier_.granule_bytes() * kFewestWrites) {
+        return absl::InvalidArgumentError(absl::StrCat("measuring a link writes at least ",
+                                                       FormatBytes(tier_.granule_bytes() * kFewestWrites), ", not ",
+                                                       FormatBytes(how_.most_written)));
+      }
+      wanted = std::min(wanted, how_.most_written.count() / granule_ / 4);
+    }
     for (int64_t i = 0; i < wanted; ++i) {
       const SlotId slot = tier_.AllocateSlot();
       if (slot == kNoSlot) break;
@@ -49,7 +58,9 @@ class Measurer {
 
   // Bytes a second of transfers after this pattern: once over all slots for kOut (all of them must have been written
   // before they are read), else for about `seconds`.
-  absl::StatusOr<double> Run(Pattern pattern, int depth, double seconds, int64_t at_least) {
+  // Writes no more than up to `share` of the limit, counted from the first run.
+  absl::StatusOr<double> Run(Pattern pattern, int depth, double seconds, int64_t at_least, double share = 1) {
+    const double limit = how_.most_written.count() > 0 ? how_.most_written.count() * share : 1e300;
     std::vector<int> idle;
     for (int i = depth; i-- > 0;) idle.push_back(i);
     const int64_t start = how_.clock->NowNanos();
@@ -61,12 +72,18 @@ class Measurer {
       more = more && error == 0 && (started < at_least || how_.clock->NowNanos() < end);
       while (more && !idle.empty()) {
         const int frame = idle.back();
+        const bool writes = pattern == Pattern::kOut || pattern == Pattern::kMixed;
+        if (writes && static_cast<double>((written_ + 1) * granule_) > limit) {
+          more = false;
+          break;
+        }
         const bool out = pattern == Pattern::kOut || (pattern == Pattern::kMixed && started % 2 == 0);
         const Transfer transfer{static_cast<uint64_t>(frame), out ? Direction::kOut : Direction::kIn,
                                 slots_[started % slots_.size()], scratch_.data() + frame * granule_};
         if (tier_.Submit({transfer}) == 0) break;
         idle.pop_back();
         ++started;
+        written_ += out ? 1 : 0;
       }
       completions_.clear();
       if (done < started) tier_.Reap(&completions_, -1);
@@ -95,6 +112,7 @@ class Measurer {
   const int64_t granule_;
   const absl::Span<char> scratch_;
   int depth_ = 0;
+  int64_t written_ = 0;  // transfers
   std::vector<SlotId> slots_;
   std::vector<Completion> completions_;
 };
@@ -112,11 +130,11 @@ absl::StatusOr<LinkSpeed> MeasureLink(BlockTier& tier, absl::Span<char> scratch,
   }
   const int depth = measurer.depth();
   // The first writes to a slot also allocate it: not what later steps see.
-  absl::StatusOr<double> rate = measurer.Run(Pattern::kOut, depth, 0, measurer.slots());
+  absl::StatusOr<double> rate = measurer.Run(Pattern::kOut, depth, 0, measurer.slots(), 0.25);
   if (!rate.ok()) return rate.status();
   const double share = how.seconds / 4;
   LinkSpeed speed;
-  if (!(rate = measurer.Run(Pattern::kOut, depth, share, 4)).ok()) return rate.status();
+  if (!(rate = measurer.Run(Pattern::kOut, depth, share, 4, 0.625)).ok()) return rate.status();
   speed.out = BytesPerSecond(*rate);
   if (!(rate = measurer.Run(Pattern::kIn, depth, share, 4)).ok()) return rate.status();
   speed.in = BytesPerSecond(*rate);

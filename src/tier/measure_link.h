@@ -24,6 +24,7 @@ struct LinkSpeed {
 struct LinkMeasurement {
   double seconds = 0.8;      // about, in all
   Bytes most_bytes = MiB(128);  // of slots used; they are freed again
+  Bytes most_written;        // to the tier, in all, by this measurement; at least 8 granules. 0: no limit
   int depth = 16;            // in flight at most: the tier's own limit and the scratch memory's also count
   const Clock* clock = &MonotonicClock();
 };

@@ -78,8 +78,8 @@ static void RefusedSizes(void) {
     }
     tc_destroy(runtime);
   }
-  tc_options options = Options("448KiB"); /* seven granules */
-  Refused(&options, TC_INVALID_ARGUMENT, "at least 8 granules");
+  tc_options options = Options("192KiB"); /* three granules */
+  Refused(&options, TC_INVALID_ARGUMENT, "at least 4 granules");
   options = Options("1000000GiB");
   Refused(&options, TC_INVALID_ARGUMENT, "this machine has");
 }

@@ -8,10 +8,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <future>
 #include <memory>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -29,6 +32,26 @@ constexpr Bytes kGranule = KiB(64);
 constexpr int kFrames = 16;
 constexpr int kSlots = 40;
 
+// The real calls; nothing can be mapped at a tensor's address while `full`.
+class FullMemory final : public os::Memory {
+ public:
+  absl::StatusOr<char*> Reserve(Bytes size, Bytes alignment) override { return real_.Reserve(size, alignment); }
+  int MapFresh(char* at, Bytes size, bool huge) override { return real_.MapFresh(at, size, huge); }
+  int Attach(char* home, char* at, Bytes size, os::Protection p) override {
+    return full ? ENOMEM : real_.Attach(home, at, size, p);
+  }
+  int Detach(char* at, char* home, Bytes size) override { return real_.Detach(at, home, size); }
+  int Protect(char* at, Bytes size, os::Protection p) override { return real_.Protect(at, size, p); }
+  int Discard(char* at, Bytes size) override { return real_.Discard(at, size); }
+  void Collapse(char* at, Bytes size) override { real_.Collapse(at, size); }
+  int Unmap(char* at, Bytes size) override { return real_.Unmap(at, size); }
+
+  std::atomic<bool> full{false};
+
+ private:
+  os::Memory& real_ = os::RealMemory();
+};
+
 class MoverTest : public ::testing::Test {
  protected:
   MoverTest() : tier_(kGranule, kSlots) {
@@ -37,10 +60,12 @@ class MoverTest : public ::testing::Test {
     options.address_space = MiB(64);
     options.frames = kFrames;
     options.most_frames = 2 * kFrames;
-    residency_ = *Residency::Create(options, os::RealMemory(), tier_, MonotonicClock());
+    residency_ = *Residency::Create(options, memory_, tier_, MonotonicClock());
     allocator_ = *arena::Allocator::Create(*residency_);
     MoverOptions mover_options;
     mover_options.read_ahead = 0;
+    mover_options.failure_pause_nanos = 1'000'000;
+    mover_options.on_trouble = [this](const absl::Status& trouble) { troubles_.emplace_back(trouble.message()); };
     mover_ = std::make_unique<Mover>(*residency_, tier_, MonotonicClock(), mover_options);
   }
 
@@ -127,7 +152,9 @@ class MoverTest : public ::testing::Test {
     EXPECT_EQ(residency_->Stats().backed, 0);
   }
 
+  FullMemory memory_;
   tier::HeldTier tier_;
+  std::vector<std::string> troubles_;
   std::unique_ptr<Residency> residency_;
   std::unique_ptr<arena::Allocator> allocator_;
   std::unique_ptr<Mover> mover_;
@@ -155,7 +182,7 @@ TEST_F(MoverTest, ATouchTakesAGranuleBackFromItsEviction) {
   EXPECT_EQ(Where(a), Presence::kMapped);
   EXPECT_FALSE(IsClean(a)) << "what the slot holds is stale";
   EXPECT_EQ(residency_->Stats().io_errors, 0);
-  EXPECT_TRUE(residency_->first_error().ok());
+  EXPECT_TRUE(residency_->last_error().ok());
   tier_.Hold(false);
   Evict(a);
   Step();
@@ -304,8 +331,8 @@ TEST_F(MoverTest, AFailedWriteKeepsTheBytesInFastMemoryAndSaysWhy) {
     Evict(a);
     Step();
     EXPECT_EQ(Where(a), Presence::kMapped);
-    EXPECT_NE(residency_->first_error().message().find(strerror(error)), std::string::npos)
-        << residency_->first_error();
+    EXPECT_NE(residency_->last_error().message().find(strerror(error)), std::string::npos)
+        << residency_->last_error();
     EXPECT_TRUE(Holds(a, 'a'));
   }
   EXPECT_EQ(residency_->Stats().io_errors, 2);
@@ -335,7 +362,7 @@ TEST_F(MoverTest, AReadThatFailsNowAndThenIsTriedAgain) {
   int failures = 3;
   tier_.FailWhere([&](const tier::Transfer&) { return failures-- > 0 ? EIO : 0; });
   EXPECT_TRUE(Holds(a, 'a'));
-  EXPECT_TRUE(residency_->first_error().ok()) << residency_->first_error();
+  EXPECT_TRUE(residency_->last_error().ok()) << residency_->last_error();
   Free(a);
 }
 
@@ -365,7 +392,7 @@ TEST_F(MoverTest, ALossNobodyNeedsIsNone) {
     Step();
   }
   tier_.Hold(false);
-  EXPECT_TRUE(residency_->first_error().ok());
+  EXPECT_TRUE(residency_->last_error().ok());
   EXPECT_EQ(tier_.slots_taken(), 0);
   EXPECT_EQ(residency_->Stats().backed, 0);
   char* const b = New('b');
@@ -409,17 +436,165 @@ TEST_F(MoverTest, ATouchThatNoFrameCanBeHadForEndsWithAnErrorWhenEveryWriteFails
   for (char* other : others) EXPECT_TRUE(Holds(other, 'o'));
 }
 
-TEST_F(MoverTest, ATouchEndsWithAnErrorWhenEveryFrameIsPinned) {
+TEST_F(MoverTest, AnErrorIsReportedOnceAndTheRunGoesOn) {
+  char* const a = New('a');
+  EXPECT_TRUE(residency_->TakeError().ok());
+  for (int round = 0; round < 2; ++round) {
+    tier_.FailWhere([](const tier::Transfer&) { return EIO; });
+    Evict(a);
+    Step();
+    EXPECT_EQ(residency_->TakeError().code(), absl::StatusCode::kUnavailable) << round;
+    EXPECT_TRUE(residency_->TakeError().ok()) << "said before";
+    tier_.FailWhere(nullptr);
+    Evict(a);
+    Step();
+    ASSERT_EQ(Where(a), Presence::kHole);
+    EXPECT_TRUE(residency_->TakeError().ok());
+    EXPECT_TRUE(Holds(a, 'a'));
+    Elsewhere([=] { a[0] = 'a'; });
+  }
+  EXPECT_EQ(residency_->Stats().io_errors, 2);
+  EXPECT_EQ(troubles_.size(), 2u) << "once for each time that writes begin to fail";
+  Free(a);
+}
+
+TEST_F(MoverTest, AnEvictionThatFailsWithoutRoomForAMappingIsTriedAgain) {
+  for (const bool mapping_first : {true, false}) {
+    char* const a = New('a');
+    tier_.Hold(true);
+    Evict(a);
+    memory_.full = true;
+    tier_.Release(0, EIO);
+    Step();
+    ASSERT_EQ(Where(a), Presence::kEvicting) << "it can be neither written nor mapped";
+    tier_.Hold(false);
+    if (mapping_first) {
+      memory_.full = false;
+      EXPECT_TRUE(Holds(a, 'a'));
+    } else {
+      Step(3);  // written out instead
+      EXPECT_EQ(Where(a), Presence::kHole);
+      EXPECT_EQ(residency_->Stats().frames_in_use, 0);
+      memory_.full = false;
+      EXPECT_TRUE(Holds(a, 'a'));
+    }
+    EXPECT_EQ(residency_->frames_leaving(), 0);
+    Free(a);
+    ExpectNothingLeft();
+  }
+}
+
+TEST_F(MoverTest, ATensorFreedWhileItsEvictionIsStrandedLeavesNothingBehind) {
+  char* const a = New('a');
+  tier_.Hold(true);
+  Evict(a);
+  memory_.full = true;
+  tier_.Release(0, EIO);
+  Step();
+  ASSERT_EQ(Where(a), Presence::kEvicting);
+  Free(a);
+  memory_.full = false;
+  tier_.Hold(false);
+  ExpectNothingLeft();
+}
+
+TEST_F(MoverTest, AnAllocationFailsWhenTheSlowTierTakesNoMore) {
+  for (const int error : {EDQUOT, ENOSPC, EIO}) {
+    std::vector<char*> tensors;
+    for (int i = 0; i < kFrames; ++i) tensors.push_back(New('t'));
+    tier_.FailWhere([=](const tier::Transfer& transfer) { return transfer.direction == Direction::kOut ? error : 0; });
+    auto* more = static_cast<char*>(allocator_->Allocate(kGranule, Bytes(64), false, nullptr));
+    ASSERT_NE(more, nullptr);
+    bool secured = true;
+    Elsewhere([&] { secured = residency_->Secure(residency_->RangeOf(more, kGranule)); });
+    EXPECT_FALSE(secured);
+    Free(more);
+    for (char* tensor : tensors) EXPECT_TRUE(Holds(tensor, 't'));
+    EXPECT_NE(residency_->TakeError().message().find(strerror(error)), std::string::npos);
+    // What is freed makes room in fast memory.
+    Free(tensors.back());
+    tensors.back() = New('n');
+    EXPECT_TRUE(Holds(tensors.back(), 'n'));
+    // And when it takes data again, everything goes on.
+    tier_.FailWhere(nullptr);
+    more = static_cast<char*>(allocator_->Allocate(kGranule, Bytes(64), false, nullptr));
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));  // until it is tried again
+    Elsewhere([&] { secured = residency_->Secure(residency_->RangeOf(more, kGranule)); });
+    EXPECT_TRUE(secured);
+    Free(more);
+    for (char* tensor : tensors) Free(tensor);
+    ExpectNothingLeft();
+  }
+}
+
+TEST_F(MoverTest, ATouchThatNoFrameCanBeFreedForWaitsUntilTheTierWorksAgain) {
+  char* const away = NewEvicted('a');
+  std::vector<char*> others;
+  for (int i = 0; i < kFrames; ++i) others.push_back(New('o'));
+  tier_.FailWhere([](const tier::Transfer& transfer) { return transfer.direction == Direction::kOut ? EIO : 0; });
+  std::future<char> touch = std::async(std::launch::async, [=] { return *away; });
+  const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(300);
+  while (std::chrono::steady_clock::now() < end) mover_->RunOnce(1'000'000);
+  ASSERT_NE(touch.wait_for(std::chrono::seconds(0)), std::future_status::ready);
+  EXPECT_EQ(troubles_.size(), 2u);  // writes fail; a thread waits
+  EXPECT_NE(troubles_.back().find("a thread waits for fast memory"), std::string::npos) << troubles_.back();
+  EXPECT_LT(residency_->Stats().io_errors, 500) << "evictions have stopped, but for one now and then";
+  tier_.FailWhere(nullptr);
+  Elsewhere([&] { EXPECT_EQ(touch.get(), 'a'); });
+  for (char* other : others) EXPECT_TRUE(Holds(other, 'o'));
+}
+
+TEST_F(MoverTest, PinsLeaveFramesToEverythingElse) {
+  std::vector<char*> pinned;
+  for (int i = 0; i < kFrames - Residency::kFewestFrames; ++i) {
+    pinned.push_back(New('p'));
+    const Residency::Range range = residency_->RangeOf(pinned.back(), kGranule);
+    Elsewhere([&] { ASSERT_TRUE(residency_->Pin(range).ok()); });
+    Elsewhere([&] { ASSERT_TRUE(residency_->Pin(range).ok()); });  // again is no more
+  }
+  char* const one_more = New('q');
+  const Residency::Range range = residency_->RangeOf(one_more, kGranule);
+  Elsewhere([&] { EXPECT_EQ(residency_->Pin(range).code(), absl::StatusCode::kResourceExhausted); });
+  std::vector<char*> others;
+  for (int i = 0; i < kFrames; ++i) others.push_back(New('o'));
+  for (char* other : others) EXPECT_TRUE(Holds(other, 'o'));
+  EXPECT_EQ(residency_->Stats().pinned, kFrames - Residency::kFewestFrames);
+  ASSERT_TRUE(residency_->Unpin(residency_->RangeOf(pinned[0], kGranule)).ok());
+  ASSERT_TRUE(residency_->Unpin(residency_->RangeOf(pinned[0], kGranule)).ok());
+  Elsewhere([&] { EXPECT_TRUE(residency_->Pin(range).ok()); });
+}
+
+TEST_F(MoverTest, ATouchWaitsForAnUnpinWhereEveryFrameIsPinned) {
   char* const away = NewEvicted('a');
   std::vector<char*> pinned;
-  for (int i = 0; i < kFrames; ++i) {
+  for (int i = 0; i < 8; ++i) {
     pinned.push_back(New('p'));
     const Residency::Range range = residency_->RangeOf(pinned.back(), kGranule);
     Elsewhere([&] { ASSERT_TRUE(residency_->Pin(range).ok()); });
   }
-  Elsewhere([&] { EXPECT_FALSE(residency_->Wait(Id(away)).ok()); });
+  residency_->SetFrameLimit(8);
+  Elsewhere([&] { EXPECT_FALSE(residency_->Wait(Id(away)).ok()); });  // who asks by call hears of it
+  std::future<char> touch = std::async(std::launch::async, [=] { return *away; });
+  const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(100);
+  while (std::chrono::steady_clock::now() < end) mover_->RunOnce(1'000'000);
+  ASSERT_NE(touch.wait_for(std::chrono::seconds(0)), std::future_status::ready);
+  ASSERT_EQ(troubles_.size(), 1u);
+  EXPECT_NE(troubles_[0].find("8 of the budget's 8 frames"), std::string::npos) << troubles_[0];
   ASSERT_TRUE(residency_->Unpin(residency_->RangeOf(pinned[3], kGranule)).ok());
-  EXPECT_TRUE(Holds(away, 'a'));
+  Elsewhere([&] { EXPECT_EQ(touch.get(), 'a'); });
+}
+
+TEST_F(MoverTest, MorePinsThanSixteenBitsCountAreCounted) {
+  char* const a = New('a');
+  const Residency::Range range = residency_->RangeOf(a, kGranule);
+  constexpr int kPins = 65'537;
+  for (int i = 0; i < kPins; ++i) ASSERT_TRUE(residency_->Pin(range).ok());
+  ASSERT_TRUE(residency_->Unpin(range).ok());
+  Evict(a);
+  Step();
+  EXPECT_EQ(Where(a), Presence::kMapped);
+  for (int i = 1; i < kPins; ++i) ASSERT_TRUE(residency_->Unpin(range).ok());
+  EXPECT_FALSE(residency_->Unpin(range).ok());
 }
 
 TEST_F(MoverTest, APinnedGranuleNeverMoves) {

@@ -181,6 +181,69 @@ TEST(FaultSignalTest, LostBytesReachTheProgramsHandlerOfSigbus) {
             0);
 }
 
+volatile char* g_page = nullptr;
+volatile sig_atomic_t g_usr1_blocked = -1, g_usr2_blocked = -1;
+
+void TouchThePage(int, siginfo_t*, void*) {
+  sigset_t mask;
+  sigprocmask(SIG_SETMASK, nullptr, &mask);
+  g_usr1_blocked = sigismember(&mask, SIGUSR1);
+  g_usr2_blocked = sigismember(&mask, SIGUSR2);
+  g_page[3] = 'x';
+  siglongjmp(g_jump, 1);
+}
+
+TEST(FaultSignalTest, AProgramsHandlerMayTouchWhatIsAwayAndHasTheMaskItAskedFor) {
+  EXPECT_EQ(InProcess([] {
+              struct sigaction action = {};
+              action.sa_sigaction = TouchThePage;
+              action.sa_flags = SA_SIGINFO;
+              sigaddset(&action.sa_mask, SIGUSR1);
+              sigaction(SIGSEGV, &action, nullptr);
+              PageHandler handler(FaultOutcome::kResolved);
+              g_page = handler.page();
+              static int round;
+              for (round = 0; round < 2; ++round) {  // the second works as the first
+                if (sigsetjmp(g_jump, 1) == 0) {
+                  *kWild = 1;
+                  return 1;
+                }
+              }
+              if (handler.faults != 1 || handler.page()[3] != 'x') return 2;
+              return g_usr1_blocked == 1 && g_usr2_blocked == 0 ? 0 : 3;
+            }),
+            0);
+}
+
+TEST(FaultSignalTest, AWildPointerInTheProgramsHandlerKills) {
+  EXPECT_EQ(InProcess([] {
+              struct sigaction action = {};
+              action.sa_handler = [](int) { *kWild = 2; };
+              sigaction(SIGSEGV, &action, nullptr);
+              PageHandler handler(FaultOutcome::kResolved);
+              *kWild = 1;
+              return 0;
+            }),
+            kKilled + SIGSEGV);
+}
+
+TEST(FaultSignalTest, AHandlerThatIsForOneSignalServesOne) {
+  EXPECT_EQ(InProcess([] {
+              struct sigaction action = {};
+              action.sa_sigaction = JumpOut;
+              action.sa_flags = SA_SIGINFO | static_cast<int>(SA_RESETHAND);
+              sigaction(SIGSEGV, &action, nullptr);
+              PageHandler handler(FaultOutcome::kResolved);
+              if (sigsetjmp(g_jump, 1) == 0) {
+                *kWild = 1;
+                return 1;
+              }
+              *kWild = 2;
+              return 2;
+            }),
+            kKilled + SIGSEGV);
+}
+
 TEST(FaultSignalTest, AJumpIntoATensorKillsInsteadOfFaultingForEver) {
   EXPECT_EQ(InProcess([] {
               PageHandler handler(FaultOutcome::kResolved);

@@ -287,6 +287,24 @@ TEST(MeasureLinkTest, TellsALinkWithTwoDirectionsFromOneThatIsShared) {
   EXPECT_FALSE(speed.half_duplex);
 }
 
+TEST(MeasureLinkTest, WritesNoMoreThanItMay) {
+  HeldTier tier(kGranule, 32);
+  const Frames frames(4, kGranule);
+  LinkMeasurement how;
+  how.seconds = 0.05;
+  how.most_written = kGranule * 20;
+  const absl::StatusOr<LinkSpeed> speed = MeasureLink(tier, absl::MakeSpan(frames[0], 4 * kGranule.count()), how);
+  ASSERT_TRUE(speed.ok()) << speed.status();
+  EXPECT_GT(speed->in.rate(), 0);
+  EXPECT_GT(speed->out.rate(), 0);
+  EXPECT_GT(speed->mixed.rate(), 0);
+  EXPECT_LE(tier.Stats().bytes_out, how.most_written);
+  EXPECT_EQ(tier.slots_taken(), 0);
+  how.most_written = kGranule * 7;
+  EXPECT_EQ(MeasureLink(tier, absl::MakeSpan(frames[0], 4 * kGranule.count()), how).status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
 TEST(MeasureLinkTest, AFailingTierIsAnErrorAndNothingStaysInFlight) {
   FailingTier tier(std::make_unique<HeldTier>(kGranule, 8));
   tier.FailEvery(Direction::kIn, 3, EIO);
