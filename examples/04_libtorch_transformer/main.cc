@@ -1,12 +1,12 @@
-// A Transformer in libtorch that learns a text byte by byte, in as much fast memory as you say. Example 03 explains what
-// Thermocline adds.
+// A Transformer in libtorch that learns a text byte by byte, in as much fast memory as you say. Example 03 explains
+// what Thermocline adds.
 //
 //   build/bin/04_libtorch_transformer --fast 300MB --text FILE
 #include <CLI/CLI.hpp>
-#include <chrono>
-#include <cstdio>
 #include <fstream>
 #include <iterator>
+#include <memory>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -15,14 +15,13 @@
 #include <torch/utils.h>
 
 #include "examples/04_libtorch_transformer/decoder.h"
-#include "thermocline/torch.h"
+#include "examples/training/training_run.h"
 
 namespace {
 
 struct Flags {
-  thermocline::Options runtime;
   DecoderOptions decoder;
-  int64_t steps = 20, batch = 16;
+  int64_t batch = 16;
   std::string text = "/usr/share/common-licenses/GPL-3";
 };
 
@@ -63,53 +62,37 @@ float TrainStep(Decoder& decoder, torch::optim::Optimizer& optimizer, const std:
   return loss.item<float>();
 }
 
-void Train(const Flags& flags) {
-  thermocline::Status status;
-  thermocline::Runtime* runtime = thermocline::Runtime::Create(flags.runtime, &status).release();  // never destroyed
-  if (runtime == nullptr) throw std::runtime_error(status.message());
-  thermocline::torch::InstallAllocator(runtime);
-  thermocline::torch::MarkOperators(runtime);
-
-  const std::vector<int64_t> text = ReadText(flags.text, flags.decoder.context);
-  torch::manual_seed(1);
-  Decoder decoder(flags.decoder);
-  torch::optim::Adam optimizer(decoder->parameters(), torch::optim::AdamOptions(3e-4));
-  for (int64_t step = 0; step < flags.steps; ++step) {
-    const auto start = std::chrono::steady_clock::now();
-    runtime->BeginStep().IgnoreError();
-    const float loss = TrainStep(decoder, optimizer, text, flags, step);
-    runtime->EndStep().IgnoreError();
-    const thermocline::Status marks = thermocline::torch::TakeMarkError();
-    if (!marks.ok()) throw std::runtime_error(marks.message());
-    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-    const tc_stats stats = runtime->Stats();
-    std::printf("step %2d: %.2f s, loss %.6f; fast %.0f MB of %.0f MB live\n", static_cast<int>(step), took.count(), loss,
-                static_cast<double>(stats.fast_bytes) / 1e6, static_cast<double>(stats.peak_live_bytes) / 1e6);
+// The network with its optimizer and its place in the text.
+struct Training {
+  explicit Training(const Flags& of) : flags(of), text(ReadText(of.text, of.decoder.context)) {
+    torch::manual_seed(1);
+    decoder = Decoder(of.decoder);
+    optimizer = std::make_unique<torch::optim::Adam>(decoder->parameters(), torch::optim::AdamOptions(3e-4));
   }
-}
+  float Step() { return TrainStep(decoder, *optimizer, text, flags, step++); }
+
+  Flags flags;
+  std::vector<int64_t> text;
+  Decoder decoder{nullptr};
+  std::unique_ptr<torch::optim::Adam> optimizer;
+  int64_t step = 0;
+};
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Trains a byte-level Transformer on a text in a budget of fast memory.");
+  CLI::App app("Trains a byte-level Transformer on a text in a budget of fast memory.", "04_libtorch_transformer");
   Flags flags;
-  app.option_defaults()->always_capture_default();
-  app.add_option("--fast", flags.runtime.fast, "fast budget, such as 300MB (default: all of memory)");
-  app.add_option("--slow", flags.runtime.slow, "slow tier, such as file:/var/tmp");
+  thermocline::examples::TrainingFlags training;
+  training.steps = 20;
+  thermocline::examples::AddTrainingFlags(&app, &training);
   app.add_option("--text", flags.text, "the text to learn");
-  app.add_option("--steps", flags.steps, "training steps")->check(CLI::PositiveNumber);
   app.add_option("--batch", flags.batch, "windows a step")->check(CLI::PositiveNumber);
   app.add_option("--context", flags.decoder.context, "bytes of a window")->check(CLI::PositiveNumber);
   app.add_option("--width", flags.decoder.width, "width, a multiple of four")->check(CLI::PositiveNumber);
   app.add_option("--layers", flags.decoder.layers, "blocks")->check(CLI::PositiveNumber);
-  try {
-    app.parse(argc, argv);
-    Train(flags);
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? 0 : 2;
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "04_libtorch_transformer: %s\n", e.what());
-    return 1;
-  }
-  return 0;
+  return thermocline::examples::TrainingMain(&app, argc, argv, training, [&]() -> thermocline::examples::TrainStep {
+    const auto made = std::make_shared<Training>(flags);
+    return [made] { return made->Step(); };
+  });
 }

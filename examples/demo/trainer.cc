@@ -1,6 +1,5 @@
 #include "examples/demo/trainer.h"
 
-#include <ATen/Parallel.h>
 #include <torch/types.h>
 #include <torch/utils.h>
 
@@ -8,7 +7,6 @@ namespace thermocline::demo {
 
 Trainer::Trainer(const NetworkOptions& options, int64_t steps)
     : options_(options), data_(FashionMnist::Load(options.data, steps * options.batch)) {
-  at::set_num_threads(options.threads);
   ::torch::manual_seed(1);
   net_ = ResNet(options.width, options.blocks_per_stage);
   optimizer_ = std::make_unique<::torch::optim::SGD>(net_->parameters(),

@@ -18,7 +18,6 @@ struct NetworkOptions {
   int64_t width = 64;            // of the first stage
   int64_t blocks_per_stage = 5;  // 5: ResNet-32
   int64_t batch = 128;
-  int threads = 2;
   std::string data = "/usr/share/datasets/fashion-mnist";
 };
 
