@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "src/base/units.h"
 #include "src/os/memory.h"
+#include "src/os/shared_memory.h"
 
 namespace thermocline::arena {
 
@@ -33,6 +34,19 @@ class FramePool {
   // Free frames become huge pages again (os::Memory::Collapse).
   void CollapseFree();
 
+  // ---- Shared frames, for an access profiler that needs them. From BeginShared to EndShared frames that are taken are
+  // shared. A frame keeps its number and its home, and Convert keeps its bytes.
+  absl::Status BeginShared();
+  // Free frames become private again; those in use stay shared until they are converted or given.
+  void EndShared();
+  bool IsShared(FrameId frame) const { return shared_flags_[frame.value()]; }
+  bool any_shared() const { return shared_frames_ > 0; }
+  // REQUIRES: the frame is at home, and one frame's memory is held (Hold) for the copy.
+  int Convert(FrameId frame, bool shared);
+  // Keeps one frame's memory free, without its being a frame. False when there is none.
+  bool Hold();
+  void Unhold() { --in_use_; }
+
   // Frames over a lowered limit go back to the system as they are given; in_use() may exceed the limit until then.
   void SetLimit(int64_t limit);
   int64_t limit() const { return limit_; }
@@ -46,6 +60,12 @@ class FramePool {
  private:
   FramePool(os::Memory& memory, char* base, Bytes granule_bytes, int64_t limit, int64_t most);
 
+  bool Fill(FrameId frame);
+  void Empty(FrameId frame);
+  void SetShared(FrameId frame, bool shared);
+  char* Scratch() const { return base_ + most_ * granule_bytes_.count(); }
+  Bytes OffsetOf(FrameId frame) const { return granule_bytes_ * int64_t{frame.value()}; }
+
   os::Memory& memory_;
   char* const base_;
   const Bytes granule_bytes_;
@@ -56,6 +76,10 @@ class FramePool {
   int64_t made_ = 0;           // frames [0, made_) have been mapped
   std::vector<FrameId> warm_;  // free, with pages
   std::vector<FrameId> cold_;  // free, pages given back
+  std::unique_ptr<os::SharedMemory> shared_;
+  bool sharing_ = false;            // between BeginShared and EndShared
+  std::vector<bool> shared_flags_;  // by frame
+  int64_t shared_frames_ = 0;
 };
 
 }  // namespace thermocline::arena

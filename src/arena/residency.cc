@@ -57,7 +57,8 @@ Residency::Residency(const ResidencyOptions& options, os::Memory& memory, tier::
       clock_(clock),
       base_(base),
       table_(std::move(table)),
-      frames_(std::move(frames)) {
+      frames_(std::move(frames)),
+      protection_gate_(memory) {
   void* page = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (page == MAP_FAILED) return;
   fork_canary_ = static_cast<volatile char*>(page);
@@ -218,6 +219,7 @@ void Residency::GiveFrameLocked(Granule& granule) {
 // still at home, and the granule's state as it was.
 bool Residency::MapLocked(GranuleId id, os::Protection protection) {
   Granule& granule = table_[id];
+  if (recorder_ == nullptr && frames_->IsShared(granule.frame)) MakePrivateLocked(id);
   if (recorder_ != nullptr && granule.pins == 0) {
     granule.armed = true;
     protection = os::Protection::kNone;
@@ -227,6 +229,13 @@ bool Residency::MapLocked(GranuleId id, os::Protection protection) {
     granule.armed = false;
     map_error_.store(error);
     return false;
+  }
+  if (granule.armed && GateOf(granule).Arm(AddressOf(id), granule_bytes()) != 0) {
+    // Unseen, but right.
+    memory_.Protect(AddressOf(id), granule_bytes(), os::Protection::kReadWrite);
+    granule.armed = granule.clean = false;
+    granule.dirtied = true;
+    protection = os::Protection::kReadWrite;
   }
   granule.protection = protection;
   granule.fresh = false;
@@ -250,7 +259,7 @@ bool Residency::MapOrRefuseLocked(GranuleId id, os::Protection protection) {
 bool Residency::UnmapLocked(GranuleId id) {
   Granule& granule = table_[id];
   // Parts with different protections are separate mappings, which can't be moved as one.
-  if (granule.armed && memory_.Protect(AddressOf(id), granule_bytes(), os::Protection::kNone) != 0) return false;
+  if (granule.armed && GateOf(granule).Disarm(AddressOf(id), granule_bytes()) != 0) return false;
   if (memory_.Detach(AddressOf(id), frames_->Home(granule.frame), granule_bytes()) != 0) return false;
   granule.armed = false;
   LruRemoveLocked(id);
@@ -401,39 +410,17 @@ Residency::Step Residency::ChildBringInLocked(GranuleId id) {
 
 void Residency::OpenForWritingLocked(GranuleId id) {
   Granule& granule = table_[id];
-  memory_.Protect(AddressOf(id), granule_bytes(), os::Protection::kReadWrite);
+  if (granule.armed) {
+    GateOf(granule).Open(AddressOf(id), granule_bytes(), os::FaultAccess::kWrite);
+  } else {
+    memory_.Protect(AddressOf(id), granule_bytes(), os::Protection::kReadWrite);
+  }
   granule.protection = os::Protection::kReadWrite;
   granule.clean = false;
   granule.dirtied = true;
   if (granule.leaving) {
     granule.leaving = false;
     --leaving_;
-  }
-}
-
-void Residency::OpenArmedLocked(GranuleId id, char* address, os::FaultAccess access) {
-  Granule& granule = table_[id];
-  const bool writes = access == os::FaultAccess::kWrite;
-  char* const begin = AddressOf(id);
-  char* const end = begin + granule_bytes().count();
-  AccessRecorder::Window window = recorder_->OnTouch(address, access);
-  window.begin = std::max(window.begin, begin);
-  window.end = std::min(window.end, end);
-  const os::Protection protection = writes ? os::Protection::kReadWrite : os::Protection::kRead;
-  if (memory_.Protect(window.begin, Bytes(window.end - window.begin), protection) != 0) {
-    // No room for more mappings: open all of it, which makes it one mapping again and the profile coarser.
-    memory_.Protect(begin, granule_bytes(), os::Protection::kReadWrite);
-    granule.clean = false;
-    granule.dirtied = true;
-  }
-  if (writes) {
-    granule.clean = false;
-    granule.dirtied = true;
-  }
-  if (!granule.opened) {
-    granule.opened = true;
-    granule.next_opened = opened_head_;
-    opened_head_ = id.value();
   }
 }
 

@@ -25,6 +25,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "src/arena/access_gate.h"
 #include "src/arena/access_recorder.h"
 #include "src/arena/frame_pool.h"
 #include "src/arena/granule.h"
@@ -175,7 +176,15 @@ class Residency final : public os::FaultHandler {
   }
 
   // ---- Profiling: from Arm to Disarm each first touch per window and layer is told to the recorder.
+  // How touches are seen from the next Arm on; page protection where it is not set or can't be used. Borrowed.
+  void SetAccessGate(AccessGate* gate) { gate_ = gate; }
   void Arm(AccessRecorder* recorder);
+  // What the last profiled step could not see as finely as it should.
+  struct ProfilingStats {
+    int64_t shared = 0;  // granules whose frames were made shared at its begin
+    int64_t coarse = 0;  // windows that could not be opened alone: the granule was opened as a whole
+  };
+  ProfilingStats profiling_stats() const { return profiling_stats_; }
   void CloseOpened();  // a new layer: every touch counts again
   void Disarm();
 
@@ -221,6 +230,12 @@ class Residency final : public os::FaultHandler {
   bool TakeFrameLocked(Granule& granule);
   void GiveFrameLocked(Granule& granule);
   void OpenForWritingLocked(GranuleId id);
+  AccessGate& GateOf(const Granule& granule);
+  bool HoldFrameLocked();
+  bool MakePrivateLocked(GranuleId id);
+  bool ConvertMappedLocked(GranuleId id, bool shared, os::Protection protection);
+  void UnshareAllLocked();
+  void OpenNeighboursLocked(GranuleId id);
   void OpenArmedLocked(GranuleId id, char* address, os::FaultAccess access);
   void NoticeLocked(GranuleId id);
   void FailLocked(GranuleId id, int error);
@@ -257,6 +272,10 @@ class Residency final : public os::FaultHandler {
   std::atomic<bool> planned_{false};
   std::atomic<uint32_t> planned_begin_{0}, planned_end_{0};
   AccessRecorder* recorder_ = nullptr;
+  ProtectionGate protection_gate_;
+  AccessGate* gate_ = nullptr;
+  bool sharing_ = false;  // the gate watches shared frames in this profiled step
+  ProfilingStats profiling_stats_;
   uint32_t opened_head_ = kNone.value();
   uint32_t demand_head_ = kNone.value(), demand_tail_ = kNone.value();
   uint32_t lru_head_ = kNone.value(), lru_tail_ = kNone.value();

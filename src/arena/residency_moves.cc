@@ -1,4 +1,4 @@
-// Residency's other half: the moves that the mover asks for, profiling, fork.
+// Residency's other half: the moves that the mover asks for, fork.
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -282,68 +282,12 @@ absl::Status Residency::TakeTrouble() {
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// Profiling.
-
-void Residency::Arm(AccessRecorder* recorder) {
-  Lock lock(*this);
-  recorder_ = recorder;
-  for (uint32_t i = lru_head_; i != kEnd; i = table_[GranuleId(i)].lru_next) {
-    Granule& granule = table_[GranuleId(i)];
-    // One whose write-out reads it through this mapping can't be closed now; it stays unseen until it moves.
-    if (granule.writing || granule.pins != 0) continue;
-    memory_.Protect(AddressOf(GranuleId(i)), granule_bytes(), os::Protection::kNone);
-    granule.protection = os::Protection::kNone;
-    granule.armed = true;
-  }
-}
-
-void Residency::CloseOpened() {
-  Lock lock(*this);
-  uint32_t kept = kEnd;
-  for (uint32_t i = opened_head_; i != kEnd;) {
-    Granule& granule = table_[GranuleId(i)];
-    const uint32_t next = granule.next_opened;
-    granule.opened = false;
-    if (granule.presence.load() == Presence::kMapped && granule.armed) {
-      if (granule.pins != 0) {
-        granule.opened = true;
-        granule.next_opened = kept;
-        kept = i;
-      } else {
-        memory_.Protect(AddressOf(GranuleId(i)), granule_bytes(), os::Protection::kNone);
-      }
-    }
-    i = next;
-  }
-  opened_head_ = kept;
-}
-
-void Residency::Disarm() {
-  Lock lock(*this);
-  recorder_ = nullptr;
-  for (uint32_t i = opened_head_; i != kEnd; i = table_[GranuleId(i)].next_opened) table_[GranuleId(i)].opened = false;
-  opened_head_ = kEnd;
-  for (uint32_t i = lru_head_; i != kEnd; i = table_[GranuleId(i)].lru_next) {
-    Granule& granule = table_[GranuleId(i)];
-    if (!granule.armed) continue;
-    granule.armed = false;
-    granule.protection = granule.clean ? os::Protection::kRead : os::Protection::kReadWrite;
-    memory_.Protect(AddressOf(GranuleId(i)), granule_bytes(), granule.protection);
-  }
-  // Windows of 4 and 64 KiB have split the huge pages: moving a frame would cost 512 entries instead of one for ever.
-  if (granule_bytes() < MiB(2)) return;
-  for (uint32_t i = lru_head_; i != kEnd; i = table_[GranuleId(i)].lru_next) {
-    memory_.Collapse(AddressOf(GranuleId(i)), granule_bytes());
-  }
-  frames_->CollapseFree();
-}
-
-// ---------------------------------------------------------------------------------------------------------------------
 // Fork.
 
 void Residency::PrepareFork() {
   fork_block_.emplace();
   lock_.Lock();
+  UnshareAllLocked();
 }
 
 void Residency::ParentAfterFork() {

@@ -231,8 +231,9 @@ tc_status tc_unpin(tc_runtime* runtime, const void* pointer, size_t bytes) {
 tc_status tc_prefetch(tc_runtime* runtime, const void* pointer, size_t bytes) {
   return With(runtime, [=](Runtime& r) { return r.Prefetch(pointer, Bytes(static_cast<int64_t>(bytes))); });
 }
-tc_status tc_touch(tc_runtime* runtime, const void* pointer, size_t bytes, int /*writes*/) {
-  return With(runtime, [=](Runtime& r) { return r.Touch(pointer, Bytes(static_cast<int64_t>(bytes))); });
+tc_status tc_touch(tc_runtime* runtime, const void* pointer, size_t bytes, int writes) {
+  return With(runtime,
+              [=](Runtime& r) { return r.Touch(pointer, Bytes(static_cast<int64_t>(bytes)), writes != 0); });
 }
 
 tc_status tc_set_fast_budget(tc_runtime* runtime, const char* fast) {

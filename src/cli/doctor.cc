@@ -2,6 +2,7 @@
 
 #include "src/cli/doctor.h"
 
+#include <cstdlib>
 #include <iostream>
 #include <memory>
 #include <utility>
@@ -13,6 +14,7 @@
 #include "nlohmann/json.hpp"
 #include "src/cli/command.h"
 #include "src/cli/text_table.h"
+#include "src/profile/choose_gate.h"
 #include "src/tier/file_tier.h"
 #include "src/tier/tier_spec.h"
 
@@ -59,6 +61,8 @@ absl::Status Doctor(const DoctorFlags& flags) {
   DoctorReport report;
   report.slow = flags.slow;
   report.sections = topology::ProbeAll(machine);
+  const char* const profiler = std::getenv("THERMOCLINE_PROFILER");
+  report.sections.push_back({"Profiler", {profile::ProbeGates(profiler == nullptr ? "auto" : profiler)}});
   TryTier(*request, &report);
   std::cout << (flags.json ? DoctorReportToJson(report) : FormatDoctorReport(report));
   return absl::OkStatus();

@@ -26,6 +26,12 @@ void PageRecorder::RemoveTensor(char* begin) {
   live_.erase(found);
 }
 
+int64_t PageRecorder::TensorAt(const char* address) const {
+  const auto found = std::upper_bound(live_.begin(), live_.end(), address,
+                                      [](const char* a, const Live& other) { return a < other.begin; });
+  return found == live_.begin() || address >= (found - 1)->end ? -1 : (found - 1)->index;
+}
+
 arena::AccessRecorder::Window PageRecorder::OnTouch(char* address, os::FaultAccess access) {
   ++touches_;
   auto found = std::upper_bound(live_.begin(), live_.end(), address,

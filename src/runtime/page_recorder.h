@@ -1,10 +1,10 @@
 // PageRecorder: turns touches of granules into touches of tensors, page window by page window, for one profiled step.
 //
-// What it counts: for each tensor and layer, how many windows were touched first by a read, and how many were written. A
-// window is 4 KiB for tensors under 256 KiB and 64 KiB above, never across two tensors. A window that is written first
-// counts as a write only: later reads of it in that layer are not seen.
-// Thread safety: OnTouch comes under the residency lock, in fault handlers too, and allocates nothing. Everything else is
-// called with the residency lock held by the caller's hand (Residency::Lock), as it changes what OnTouch reads.
+// What it counts: for each tensor and layer, how many windows were touched first by a read, and how many were written.
+// A window is 4 KiB for tensors under 256 KiB and 64 KiB above, never across two tensors. A window that is written
+// first counts as a write only: later reads of it in that layer are not seen. Thread safety: OnTouch comes under the
+// residency lock, in fault handlers too, and allocates nothing. Everything else is called with the residency lock held
+// by the caller's hand (Residency::Lock), as it changes what OnTouch reads.
 #ifndef THERMOCLINE_RUNTIME_PAGE_RECORDER_H_
 #define THERMOCLINE_RUNTIME_PAGE_RECORDER_H_
 
@@ -24,6 +24,8 @@ class PageRecorder final : public arena::AccessRecorder {
   // It is freed: its touches so far are kept for the end of the layer.
   void RemoveTensor(char* begin);
 
+  // The position of the tensor at the address, -1 when there is none.
+  int64_t TensorAt(const char* address) const;
   Window OnTouch(char* address, os::FaultAccess access) override;
 
   // Ends the layer: appends its touches to the tensors' accesses.

@@ -10,6 +10,7 @@
 #include "src/os/memory.h"
 #include "src/plan/make_planner.h"
 #include "src/plan/plan_file.h"
+#include "src/profile/choose_gate.h"
 #include "src/runtime/fork_guard.h"
 #include "src/tier/measure_link.h"
 #include "src/tier/verifying_tier.h"
@@ -26,8 +27,8 @@ constexpr int64_t kPatienceNanos = 3'000'000'000;
 constexpr int64_t kMeasuredShareOfCap = 8;
 constexpr int64_t kFewestMeasured = 8;
 constexpr BytesPerSecond kAssumedSpeed(1e9);
-
 constexpr size_t kMostLogged = 1 << 16;
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Runtime>> Runtime::Create(const Settings& settings) {
@@ -55,6 +56,10 @@ absl::Status Runtime::Open() {
   auto residency = arena::Residency::Create(options, os::RealMemory(), *tier_, clock_);
   if (!residency.ok()) return residency.status();
   residency_ = *std::move(residency);
+  auto gate = profile::MakeGate(settings_.profiler, os::RealMemory());
+  if (!gate.ok()) return gate.status();
+  gate_ = *std::move(gate);
+  residency_->SetAccessGate(gate_.get());
   auto allocator = arena::Allocator::Create(*residency_);
   if (!allocator.ok()) return allocator.status();
   allocator_ = *std::move(allocator);
@@ -236,12 +241,12 @@ bool Runtime::Free(void* pointer) {
   if (phase_.load(std::memory_order_relaxed) == Phase::kProfiling && freed.serial != 0) {
     recorder_->OnFree(freed.serial, freed.address, LayerId(layer_.load(std::memory_order_relaxed)));
   }
+  if (follows_rhythm_.load(std::memory_order_relaxed) && freed.serial != 0) FreedInRhythm(freed);
   return true;
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Hints.
-  if (follows_rhythm_.load(std::memory_order_relaxed) && freed.serial != 0) FreedInRhythm(freed);
 
 absl::Status Runtime::Pin(const void* pointer, Bytes bytes) {
   if (bytes.count() <= 0 || !Contains(pointer) || !Contains(static_cast<const char*>(pointer) + bytes.count() - 1)) {
@@ -268,7 +273,8 @@ absl::Status Runtime::Prefetch(const void* pointer, Bytes bytes) {
   return absl::OkStatus();
 }
 
-absl::Status Runtime::Touch(const void* pointer, Bytes bytes) {
+absl::Status Runtime::Touch(const void* pointer, Bytes bytes, bool writes) {
+  if (phase_.load(std::memory_order_relaxed) == Phase::kProfiling) recorder_->Declare(pointer, writes);
   // Under a plan, recency decides nothing, and what is needed is fetched already.
   if (plan_running_) return absl::OkStatus();
   if (absl::Status status = Prefetch(pointer, bytes); !status.ok()) return status;

@@ -82,7 +82,10 @@ class Runtime {
   absl::Status Pin(const void* pointer, Bytes bytes);
   absl::Status Unpin(const void* pointer, Bytes bytes);
   absl::Status Prefetch(const void* pointer, Bytes bytes);
-  absl::Status Touch(const void* pointer, Bytes bytes);
+  // In a profiled step, what an operator is said to touch; the step checks it.
+  absl::Status Touch(const void* pointer, Bytes bytes, bool writes = false);
+  profile::OperatorCheck::Result operator_check() const { return recorder_->operator_check(); }
+  const char* profiler_name() const { return gate_->name(); }
   absl::Status SetBudget(Bytes budget);
 
   RuntimeStats Stats() const;
@@ -148,6 +151,7 @@ class Runtime {
   const Settings settings_;
   const Clock& clock_ = MonotonicClock();
   std::unique_ptr<tier::BlockTier> tier_;
+  std::unique_ptr<arena::AccessGate> gate_;
   std::unique_ptr<arena::Residency> residency_;
   std::unique_ptr<arena::Allocator> allocator_;
   std::unique_ptr<migrate::Mover> mover_;
@@ -186,10 +190,6 @@ class Runtime {
   bool record_next_ = false;
   migrate::MoverStats layer_mover_stats_;
   RunRecord record_;
-};
-
-}  // namespace thermocline::runtime
-
 
   // Programs that mark no steps.
   std::atomic<bool> follows_rhythm_{false};
@@ -202,4 +202,8 @@ class Runtime {
   int32_t step_rhythm_ = -1;  // of the step that runs
   bool says_rhythm_ = false;
   RhythmStats rhythm_stats_;
+};
+
+}  // namespace thermocline::runtime
+
 #endif  // THERMOCLINE_RUNTIME_RUNTIME_H_

@@ -9,6 +9,7 @@
 #include "src/arena/residency.h"
 #include "src/base/parse_units.h"
 #include "src/os/memory.h"
+#include "src/profile/choose_gate.h"
 
 namespace thermocline::runtime {
 namespace {
@@ -128,6 +129,11 @@ absl::StatusOr<Settings> ReadSettings(const RawSettings& raw, const Environment&
   settings.slow = *request;
   if (const Given planner = Pick(raw.planner, "planner", environment, "THERMOCLINE_PLANNER"); !planner.text.empty()) {
     settings.planner = planner.text;
+  }
+  if (const Given profiler = Pick(raw.profiler, "profiler", environment, "THERMOCLINE_PROFILER");
+      !profiler.text.empty()) {
+    if (absl::Status status = profile::CheckGateName(profiler.text); !status.ok()) return In(profiler, status);
+    settings.profiler = profiler.text;
   }
   settings.plan_in = Pick(raw.plan_in, "plan_in", environment, "THERMOCLINE_PLAN").text;
   settings.verify = raw.verify || environment("THERMOCLINE_VERIFY").value_or("0") == "1";

@@ -24,6 +24,7 @@ struct RawSettings {
   std::string plan_in;  // THERMOCLINE_PLAN
   int64_t granule_bytes = 0;  // THERMOCLINE_GRANULE
   bool verify = false;        // THERMOCLINE_VERIFY=1
+  std::string profiler;       // THERMOCLINE_PROFILER
 };
 
 struct Settings {
@@ -34,6 +35,7 @@ struct Settings {
   std::string plan_in;
   Bytes granule_bytes = MiB(2);
   bool verify = false;
+  std::string profiler = "auto";      // how a profiled step sees touches: profile/choose_gate.h
   bool pass_through = false;          // THERMOCLINE=off
   std::optional<plan::TierSpec> link; // THERMOCLINE_LINK=in=..,out=..: known, so not measured at start
 };

@@ -1,13 +1,15 @@
 #include "src/runtime/step_recorder.h"
 
 #include <algorithm>
+#include <cstdio>
+#include <string>
 #include <utility>
 
 namespace thermocline::runtime {
 namespace {
 
-// What a counted touch adds to a layer's time: a fault and its share of closing the window again. It is taken off, as the
-// layer's time in a plan is that without profiling; measured steps correct it later.
+// What a counted touch adds to a layer's time: a fault and its share of closing the window again. It is taken off, as
+// the layer's time in a plan is that without profiling; measured steps correct it later.
 constexpr double kSecondsPerTouch = 4e-6;
 constexpr double kShortestLayer = 1e-7;
 
@@ -18,6 +20,7 @@ void StepRecorder::Begin(const std::vector<arena::Allocation>& live) {
     arena::Residency::Lock lock(residency_);
     pages_ = PageRecorder();
     profile_ = profile::Profile();
+    check_ = profile::OperatorCheck();
     index_of_.clear();
     events_ = 0;
     for (const arena::Allocation& allocation : live) {
@@ -60,6 +63,12 @@ void StepRecorder::OnFree(uint64_t serial, char* address, LayerId layer) {
   index_of_.erase(found);
 }
 
+void StepRecorder::Declare(const void* address, bool writes) {
+  arena::Residency::Lock lock(residency_);
+  const int64_t tensor = pages_.TensorAt(static_cast<const char*>(address));
+  if (tensor >= 0) check_.Declare(tensor, writes);
+}
+
 void StepRecorder::EndLayer(LayerId layer, absl::string_view name, int64_t exposed_nanos) {
   const int64_t now = clock_.NowNanos();
   residency_.CloseOpened();
@@ -72,6 +81,7 @@ void StepRecorder::EndLayer(LayerId layer, absl::string_view name, int64_t expos
     // The next layer's first event is where the sequence stands now.
     profile_.layers.push_back(std::move(record));
     pages_.EndLayer(layer, &profile_.tensors);
+    check_.EndLayer(layer, profile_.tensors);
     layer_starts_.push_back(events_);
   }
   layer_began_ = clock_.NowNanos();
@@ -79,6 +89,8 @@ void StepRecorder::EndLayer(LayerId layer, absl::string_view name, int64_t expos
 
 profile::Profile StepRecorder::End() {
   residency_.Disarm();
+  if (const std::string text = check_.Describe(); !text.empty())
+    std::fprintf(stderr, "thermocline: %s.\n", text.c_str());
   arena::Residency::Lock lock(residency_);
   int64_t first_event = 0;
   for (size_t i = 0; i < profile_.layers.size(); ++i) {

@@ -14,6 +14,7 @@
 #include "src/arena/allocator.h"
 #include "src/arena/residency.h"
 #include "src/base/clock.h"
+#include "src/profile/operator_check.h"
 #include "src/profile/profile.h"
 #include "src/runtime/page_recorder.h"
 
@@ -27,6 +28,10 @@ class StepRecorder {
   void Begin(const std::vector<arena::Allocation>& live);
   void OnAllocate(uint64_t serial, char* address, Bytes requested, Bytes rounded, LayerId layer, int32_t ordinal);
   void OnFree(uint64_t serial, char* address, LayerId layer);
+  // An operator of this layer is said to touch the tensor at the address (tensors that are not known are ignored).
+  void Declare(const void* address, bool writes);
+  // Of the last profiled step.
+  profile::OperatorCheck::Result operator_check() const { return check_.result(); }
   // The layer ends; `exposed_nanos` of its time were waits.
   void EndLayer(LayerId layer, absl::string_view name, int64_t exposed_nanos);
   // The step's last layer has ended.
@@ -35,9 +40,10 @@ class StepRecorder {
  private:
   arena::Residency& residency_;
   const Clock& clock_;
-  PageRecorder pages_;                              // guarded by the residency lock
-  profile::Profile profile_;                        // likewise
-  absl::flat_hash_map<uint64_t, int64_t> index_of_; // likewise: serial to tensor
+  PageRecorder pages_;                               // guarded by the residency lock
+  profile::Profile profile_;                         // likewise
+  profile::OperatorCheck check_;                     // likewise
+  absl::flat_hash_map<uint64_t, int64_t> index_of_;  // likewise: serial to tensor
   int64_t events_ = 0;
   int64_t layer_began_ = 0;
   std::vector<int64_t> layer_starts_;  // events before the end of each layer

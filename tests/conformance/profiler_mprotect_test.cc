@@ -1,0 +1,7 @@
+#include "tests/conformance/profiler_conformance.h"
+
+namespace thermocline {
+
+INSTANTIATE_TEST_SUITE_P(Mprotect, ProfilerConformance, ::testing::Values("mprotect"));
+
+}  // namespace thermocline

@@ -1,0 +1,7 @@
+#include "tests/conformance/profiler_conformance.h"
+
+namespace thermocline {
+
+INSTANTIATE_TEST_SUITE_P(Userfaultfd, ProfilerConformance, ::testing::Values("userfaultfd"));
+
+}  // namespace thermocline
