@@ -133,6 +133,9 @@ def run_rows(flags: argparse.Namespace, name: str, rows: list[str], program: str
     result = json.loads(path.read_text())
     result["by_name"] = {run["name"]: run for run in result["runs"]}
     for skipped in result["skipped"]:
-        if skipped["failed"]:
+        if skipped["failed"] and skipped["name"] in ALLOCATORS[1:]:
+            # Another allocator's crash leaves the fastest of the rest; it is said, and stands in the result.
+            print(f"{name}: without {skipped['name']}: {skipped['reason']}", file=sys.stderr)
+        elif skipped["failed"]:
             sys.exit(f"{name}: the row {skipped['name']} failed: {skipped['reason']}")
     return result
