@@ -78,7 +78,10 @@ Residency::~Residency() {
 bool Residency::Retain(Range range) {
   bool all_backed = true;
   for (uint32_t i = range.first.value(); i <= range.last.value(); ++i) {
-    all_backed &= (table_[GranuleId(i)].live.fetch_add(1) & Granule::kBacked) != 0;
+    const uint32_t before = table_[GranuleId(i)].live.fetch_add(1);
+    all_backed &= (before & Granule::kBacked) != 0;
+    // What died there made it the first to leave; what is born there is used now. A plan knows without being told.
+    if (before == Granule::kBacked && !planned_.load(std::memory_order_relaxed)) MarkUsed(GranuleId(i));
   }
   if (all_backed) return true;
   Lock lock(*this);

@@ -597,6 +597,18 @@ TEST_F(MoverTest, MorePinsThanSixteenBitsCountAreCounted) {
   EXPECT_FALSE(residency_->Unpin(range).ok());
 }
 
+TEST_F(MoverTest, ByDemandANewTensorWhereOneDiedIsTheLastToLeave) {
+  std::vector<char*> old;
+  for (int i = 0; i < kFrames - 1; ++i) old.push_back(New('o'));
+  char* const dead = New('d');
+  Free(dead);
+  char* const reborn = New('r');
+  ASSERT_EQ(reborn, dead);
+  New('n');  // one more than there is room for
+  EXPECT_EQ(Where(reborn), Presence::kMapped);
+  EXPECT_EQ(Where(old.front()), Presence::kHole);
+}
+
 TEST_F(MoverTest, APinnedGranuleNeverMoves) {
   char* const a = New('a');
   const Residency::Range range = residency_->RangeOf(a, kGranule);
