@@ -24,6 +24,7 @@
 #include "nlohmann/json.hpp"
 #include "src/base/parse_units.h"
 #include "src/cli/command.h"
+#include "src/cli/peak_cache.h"
 #include "src/cli/text_table.h"
 #include "src/plan/make_planner.h"
 #include "src/runtime/settings.h"
@@ -53,8 +54,8 @@ struct RunFlags {
   std::vector<std::string> command;
 };
 
-// What a share is a share of. Without either flag it can't be known before the program has run.
-absl::StatusOr<Bytes> Peak(const RunFlags& flags) {
+// What a share is a share of; nullopt when that is to be learnt by this run.
+absl::StatusOr<std::optional<Bytes>> Peak(const RunFlags& flags) {
   if (!flags.peak.empty()) {
     const auto peak = ParseBytes(flags.peak);
     if (!peak.ok()) return UsageError(absl::StrCat("--peak: ", peak.status().message()));
@@ -65,19 +66,21 @@ absl::StatusOr<Bytes> Peak(const RunFlags& flags) {
     if (!trace.ok()) return trace.status();
     return trace->profile.peak_bytes;
   }
-  return UsageError(absl::StrCat(
-      "--fast ", flags.fast,
-      " is a share of the program's peak, which is not known: give a size, as --fast 512MiB; or the ",
-      "peak, as --peak 2GiB (a run prints it at its end); or a profile that a run saved, as --profile FILE"));
+  return RememberedPeak(flags.command);
 }
 
-absl::StatusOr<Bytes> FastBytes(const RunFlags& flags) {
+// "" when the peak is not known: the runtime then takes what the machine has.
+absl::StatusOr<std::string> FastBytes(const RunFlags& flags) {
   const auto budget = ParseBudget(flags.fast);
   if (!budget.ok()) return UsageError(absl::StrCat("--fast: ", budget.status().message()));
-  if (budget->fraction == 0) return budget->bytes;
+  if (budget->fraction == 0) return absl::StrCat(budget->bytes.count());
   const auto peak = Peak(flags);
   if (!peak.ok()) return peak.status();
-  return budget->Resolve(*peak);
+  if (peak->has_value()) return absl::StrCat(budget->Resolve(**peak).count());
+  Warn(absl::StrCat("--fast ", flags.fast, " is a share of the command's peak, which is not known before it has run once: ",
+                    "this run learns it, with all the memory it needs; the next one gets ", flags.fast,
+                    ". To have it now, give the peak: --peak 2GiB"));
+  return "";
 }
 
 // Beside this program: as built (../lib), or as installed.
@@ -121,7 +124,7 @@ absl::StatusOr<std::vector<std::pair<std::string, std::string>>> Variables(const
     if (!threshold.ok()) return UsageError(absl::StrCat("--threshold: ", threshold.status().message()));
     if (*threshold < KiB(4)) return UsageError("--threshold must be at least 4KiB");
   }
-  std::vector<std::pair<std::string, std::string>> variables = {{"THERMOCLINE_FAST", absl::StrCat(fast->count())}};
+  std::vector<std::pair<std::string, std::string>> variables = {{"THERMOCLINE_FAST", *fast}};
   const auto add = [&variables](const char* name, const std::string& value) {
     if (!value.empty()) variables.emplace_back(name, value);
   };
@@ -192,17 +195,22 @@ std::string RhythmWords(const nlohmann::json& stats) {
                       rhythm->value("placed_steps", int64_t{0}), " steps ran by plan");
 }
 
-// One line about the process that placed most.
-void Summarise(const std::string& path, const std::string& command) {
+// What the process that placed most said at its end; null when none said anything.
+nlohmann::json ReadStats(const std::string& path, int* count) {
   std::ifstream file(path);
   nlohmann::json most;
-  int processes = 0;
+  int& processes = *count;
   for (std::string line; std::getline(file, line);) {
     auto json = nlohmann::json::parse(line, nullptr, false);
     if (!json.is_object() || !json.contains("peak_live_bytes")) continue;
     ++processes;
     if (most.is_null() || json["peak_live_bytes"] > most["peak_live_bytes"]) most = std::move(json);
   }
+  return most;
+}
+
+// One line about it.
+void Summarise(const nlohmann::json& most, int processes, const std::string& command) {
   if (most.is_null()) {
     Warn(absl::StrCat("nothing was placed: no allocation reached the threshold, or ", command,
                       " takes no LD_PRELOAD (static or set-user-ID), or ended by a signal"));
@@ -231,7 +239,13 @@ absl::StatusOr<int> Run(const RunFlags& flags) {
   auto result = RunToEnd(flags.command);
   const char* mode = getenv("THERMOCLINE");
   const bool off = mode != nullptr && strcmp(mode, "off") == 0;
-  if (result.ok() && !flags.quiet && !off && !stats.path().empty()) Summarise(stats.path(), flags.command[0]);
+  if (!result.ok() || off || stats.path().empty()) return result;
+  int processes = 0;
+  const nlohmann::json most = ReadStats(stats.path(), &processes);
+  if (!flags.quiet) Summarise(most, processes, flags.command[0]);
+  if (most.is_null() || *result != 0) return result;  // a run that failed says little about the peak
+  const absl::Status kept = RememberPeak(flags.command, Bytes(most.value("peak_live_bytes", int64_t{0})));
+  if (!kept.ok() && !flags.quiet) Warn(absl::StrCat("the peak is not remembered: ", kept.message()));
   return result;
 }
 
@@ -241,7 +255,7 @@ void RegisterRun(CLI::App& app) {
   CLI::App* command = app.add_subcommand("run", "Run an unmodified program with its large allocations placed:\n"
                                                 "  thermocline run --fast 512MiB -- python3 train.py");
   const auto flags = std::make_shared<RunFlags>();
-  command->add_option("--fast", flags->fast, "Fast memory: 512MiB, or 20% of the peak (then --peak or --profile too)")
+  command->add_option("--fast", flags->fast, "Fast memory: 512MiB, or 20% of the peak (learnt by a first run without it)")
       ->required();
   command->add_option("--peak", flags->peak, "The peak that a share is taken of; a run prints it at its end");
   command->add_option("--profile", flags->profile, "A saved profile to take the peak from");

@@ -1,4 +1,5 @@
 #include <csignal>
+#include <cstdlib>
 
 #include "nlohmann/json.hpp"
 #include "tests/cli/cli_fixture.h"
@@ -39,13 +40,42 @@ TEST_F(RunCommand, KeepsTheStatisticsOfEachProcess) {
   EXPECT_GE(json["peak_live_bytes"], 8 << 20);
 }
 
-TEST_F(RunCommand, AShareNeedsAPeak) {
-  const SubprocessResult without = Thermocline(RunWith({"--fast", "20%"}, {"true"}));
-  EXPECT_EQ(without.exit_status, 2);
-  EXPECT_THAT(without.err, AllOf(HasSubstr("--fast 20%"), HasSubstr("--peak"), HasSubstr("--profile")));
+TEST_F(RunCommand, TakesAShareOfAPeakThatIsGiven) {
   const SubprocessResult with = Thermocline(RunWith({"--fast", "20%", "--peak", "160MiB", "--planner", "lru"}, kCopy));
   EXPECT_EQ(with.exit_status, 0) << with.err;
   EXPECT_THAT(with.err, HasSubstr("of 32.0 MiB fast memory"));
+}
+
+TEST_F(RunCommand, LearnsThePeakOfACommandInItsFirstRun) {
+  setenv("XDG_CACHE_HOME", folder_.c_str(), 1);
+  std::vector<std::string> command = kCopy;
+  command[3] = "bs=160M";
+  const SubprocessResult first = Thermocline(RunWith({"--fast", "20%", "--planner", "lru"}, command));
+  EXPECT_EQ(first.exit_status, 0) << first.err;
+  EXPECT_THAT(first.err, AllOf(HasSubstr("this run learns it"), HasSubstr("--peak")));
+  const SubprocessResult second = Thermocline(RunWith({"--fast", "20%", "--planner", "lru"}, command));
+  EXPECT_EQ(second.exit_status, 0) << second.err;
+  EXPECT_THAT(second.err, AllOf(Not(HasSubstr("this run learns it")), HasSubstr("fast memory")));
+  command[4] = "count=1";
+  EXPECT_THAT(Thermocline(RunWith({"--fast", "20%", "--planner", "lru"}, command)).err, HasSubstr("this run learns it"))
+      << "another command has a peak of its own";
+  unsetenv("XDG_CACHE_HOME");
+}
+
+TEST_F(RunCommand, StatisticsOfAnEarlierRunAreGone) {
+  const std::string stats = Write("stats.jsonl", "{\"pid\": 1, \"peak_live_bytes\": 1000000000000}\n");
+  Thermocline(RunWith({"--fast", "16MiB", "--planner", "lru", "--stats", stats, "--quiet"}, kCopy));
+  EXPECT_THAT(Read(stats), Not(HasSubstr("1000000000000")));
+}
+
+TEST_F(RunCommand, OffPassesEverythingThrough) {
+  setenv("THERMOCLINE", "off", 1);
+  const std::string stats = Path("off.jsonl");
+  const SubprocessResult result = Thermocline(RunWith({"--fast", "16MiB", "--stats", stats}, kCopy));
+  unsetenv("THERMOCLINE");
+  EXPECT_EQ(result.exit_status, 0) << result.err;
+  EXPECT_THAT(result.err, IsEmpty());
+  EXPECT_THAT(Read(stats), IsEmpty());
 }
 
 TEST_F(RunCommand, PassesTheProgramsExitStatusOn) {
