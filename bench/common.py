@@ -89,9 +89,10 @@ def write_json(path: Path, value: dict) -> None:
     os.replace(file.name, path)
 
 
-def report(flags: argparse.Namespace, name: str, figures: list[Figure], pairs: int, **details) -> int:
-    decided = pairs >= LEAST_PAIRS and not flags.quick
-    print(f"\n{name}: {pairs} pairs" + ("" if decided else f" (fewer than {LEAST_PAIRS} or a small net: decides nothing)"))
+def report(flags: argparse.Namespace, name: str, figures: list[Figure], pairs: int, needs: int = LEAST_PAIRS,
+           **details) -> int:
+    decided = pairs >= needs and not flags.quick
+    print(f"\n{name}: {pairs} {'pairs' if pairs != 1 else 'run'}" + ("" if decided else f" (fewer than {needs} or a small net: decides nothing)"))
     print(f"{'':<52} {'must':>12} {'aim':>9} {'measured':>10}  held")
     for figure in figures:
         print(figure.line())
