@@ -115,7 +115,8 @@ tc_status tc_create(const tc_options* options, tc_runtime** runtime) {
                     "tc_create: options->struct_size is not sizeof(tc_options); set it, or rebuild with this header");
     }
     raw = {OrEmpty(options->fast),    OrEmpty(options->slow), OrEmpty(options->planner),
-           OrEmpty(options->plan_in), static_cast<int64_t>(options->granule_bytes), options->verify != 0};
+           OrEmpty(options->plan_in), static_cast<int64_t>(options->granule_bytes), options->verify != 0,
+           /*profiler=*/""};
   }
   absl::StatusOr<tc_runtime*> made = Make(raw);
   if (!made.ok()) return Report(made.status());

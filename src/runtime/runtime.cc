@@ -28,6 +28,8 @@ constexpr int64_t kMeasuredShareOfCap = 8;
 constexpr int64_t kFewestMeasured = 8;
 constexpr BytesPerSecond kAssumedSpeed(1e9);
 constexpr size_t kMostLogged = 1 << 16;
+// In fewer frames there is nothing to arrange: what one layer needs thrashes, and arrivals would stand in its way.
+constexpr int64_t kFewestPlannedFrames = 8;
 
 }  // namespace
 
@@ -42,7 +44,15 @@ absl::Status Runtime::Open() {
   if (!tier.ok()) return tier.status();
   tier_ = *std::move(tier);
   if (settings_.verify) tier_ = std::make_unique<tier::VerifyingTier>(std::move(tier_));
-  if (settings_.planner != "lru") {
+  const bool plans = settings_.planner != "lru";
+  if (plans && settings_.fast < settings_.granule_bytes * kFewestPlannedFrames) {
+    std::fprintf(stderr,
+                 "thermocline: the fast budget of %s is %ld granules of %s, too few to plan with: running by "
+                 "demand. From %s on it is planned.\n",
+                 FormatBytes(settings_.fast).c_str(), static_cast<long>(settings_.fast / settings_.granule_bytes),
+                 FormatBytes(settings_.granule_bytes).c_str(),
+                 FormatBytes(settings_.granule_bytes * kFewestPlannedFrames).c_str());
+  } else if (plans) {
     auto planner = plan::MakePlanner(settings_.planner);
     if (!planner.ok()) return planner.status();
     planner_ = *std::move(planner);
@@ -95,10 +105,11 @@ absl::Status Runtime::MeasureLink() {
   if (const Bytes cap = settings_.slow.daily_write_cap; cap.count() > 0) {
     how.most_written = cap / kMeasuredShareOfCap;
     if (how.most_written < settings_.granule_bytes * kFewestMeasured) {
-      std::fprintf(stderr,
-                   "thermocline: daily_writes of %s is too little to measure the slow tier's speed with; %.0f GB/s each "
-                   "way are assumed. THERMOCLINE_LINK=in=..,out=.. says what it is.\n",
-                   FormatBytes(cap).c_str(), kAssumedSpeed.rate() / 1e9);
+      std::fprintf(
+          stderr,
+          "thermocline: daily_writes of %s is too little to measure the slow tier's speed with; %.0f GB/s each "
+          "way are assumed. THERMOCLINE_LINK=in=..,out=.. says what it is.\n",
+          FormatBytes(cap).c_str(), kAssumedSpeed.rate() / 1e9);
       spec.in = spec.out = kAssumedSpeed;
       machine_.slow = {spec};
       return absl::OkStatus();
@@ -118,7 +129,8 @@ absl::Status Runtime::MeasureLink() {
   spec.out = speed->out;
   // What is fetched ahead of time stands behind a queue of its like.
   const migrate::MoverOptions queue;
-  spec.latency_seconds = speed->latency_seconds + SecondsFor(settings_.granule_bytes * queue.relaxed_depth, speed->mixed);
+  spec.latency_seconds =
+      speed->latency_seconds + SecondsFor(settings_.granule_bytes * queue.relaxed_depth, speed->mixed);
   spec.full_duplex = !speed->half_duplex;
   if (speed->half_duplex) {
     spec.in = std::min(spec.in, speed->mixed);
@@ -133,16 +145,17 @@ absl::Status Runtime::LoadPlan() {
   absl::StatusOr<plan::MigrationPlan> saved = plan::LoadPlan(settings_.plan_in);
   if (!saved.ok()) return saved.status();
   if (saved->layout_base != allocator_->planned_begin()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        settings_.plan_in, " lays tensors out from offset ", saved->layout_base, ", this run's planned area begins at ",
-        allocator_->planned_begin(), ": it was made on a machine with more or less memory, or for other granules. Make ",
-        "it anew here, or give no plan"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(settings_.plan_in, " lays tensors out from offset ", saved->layout_base,
+                     ", this run's planned area begins at ", allocator_->planned_begin(),
+                     ": it was made on a machine with more or less memory, or for other granules. Make ",
+                     "it anew here, or give no plan"));
   }
   if (saved->budget > settings_.fast || saved->granule_bytes != settings_.granule_bytes) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        settings_.plan_in, " was made for a budget of ", FormatBytes(saved->budget), " in granules of ",
-        FormatBytes(saved->granule_bytes), ", this run has ", FormatBytes(settings_.fast), " in granules of ",
-        FormatBytes(settings_.granule_bytes), "; give the same, or no plan"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(settings_.plan_in, " was made for a budget of ", FormatBytes(saved->budget), " in granules of ",
+                     FormatBytes(saved->granule_bytes), ", this run has ", FormatBytes(settings_.fast),
+                     " in granules of ", FormatBytes(settings_.granule_bytes), "; give the same, or no plan"));
   }
   // The plan says where everything lies; the profile that it was made from is not needed to execute it.
   profile::Profile profile;

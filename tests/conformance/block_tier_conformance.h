@@ -119,7 +119,11 @@ TEST_P(BlockTierConformance, TakesNoMoreThanItsDepthAndTakesMoreOnceReaped) {
   const int depth = tier_->max_in_flight();
   const Frames frames(1, kGranule);
   frames.Fill(0, 3);
-  std::vector<Transfer> transfers(depth + 5, {0, Direction::kOut, tier_->AllocateSlot(), frames[0]});
+  std::vector<SlotId> slots;
+  for (int i = 0; i < kSlots; ++i) slots.push_back(tier_->AllocateSlot());
+  // A slot each, as far as they go: nobody else moves two at a time into one.
+  std::vector<Transfer> transfers;
+  for (int i = 0; i < depth + 5; ++i) transfers.push_back({0, Direction::kOut, slots[i % kSlots], frames[0]});
   EXPECT_EQ(tier_->Submit(transfers), depth);
   EXPECT_EQ(tier_->Submit(transfers), 0);
   EXPECT_EQ(tier_->Stats().in_flight, depth);
