@@ -70,7 +70,7 @@ absl::Status FileTier::OpenEngine() {
     probes_.push_back({"io_uring", ring.ok() ? "ok" : std::string(ring.status().message()),
                        falls_back ? "threads with pread and pwrite" : ""});
     if (ring.ok()) {
-      engine_ = *std::move(ring);
+      transfers_.SetEngine(*std::move(ring));
       return absl::OkStatus();
     }
     if (!falls_back) {
@@ -91,12 +91,12 @@ absl::Status FileTier::OpenEngine() {
   const int threads = std::min(kThreads, options_.queue_depth);
   absl::StatusOr<std::unique_ptr<IoEngine>> engine = MakeThreadEngine(files_, file_->fd(), threads, !file_->direct());
   if (!engine.ok()) return absl::Status(engine.status().code(), absl::StrCat(where, engine.status().message()));
-  engine_ = *std::move(engine);
+  transfers_.SetEngine(*std::move(engine));
   return absl::OkStatus();
 }
 
 std::string FileTier::Describe() const {
-  return absl::StrCat("file:", options_.directory, " (", engine_->Describe(), ", ",
+  return absl::StrCat("file:", options_.directory, " (", transfers_.Describe(), ", ",
                       file_->direct() ? "O_DIRECT" : "page cache, dropped after each transfer", ")");
 }
 
@@ -127,7 +127,7 @@ void FileTier::Grow() {
       return;
     }
     if (error != ENOSPC && error != EDQUOT && error != EFBIG) {
-      failures_.fetch_add(1, std::memory_order_relaxed);
+      transfers_.CountFailure();
       break;
     }
     more /= 2;
@@ -158,40 +158,7 @@ int FileTier::Refusal(const Transfer& transfer) {
 }
 
 int FileTier::Submit(absl::Span<const Transfer> transfers) {
-  const int room = options_.queue_depth - in_flight_.load(std::memory_order_relaxed);
-  const int taken = std::min<int>(room, static_cast<int>(transfers.size()));
-  if (taken <= 0) return 0;
-  const int64_t granule = options_.granule_bytes.count();
-  requests_.clear();
-  for (const Transfer& transfer : transfers.first(taken)) {
-    if (const int error = Refusal(transfer); error != 0) {
-      refused_.push_back({transfer.tag, error});
-      continue;
-    }
-    requests_.push_back({transfer.tag, transfer.direction, int64_t{transfer.slot.value()} * granule,
-                         static_cast<char*>(transfer.memory), granule});
-  }
-  in_flight_.fetch_add(taken, std::memory_order_relaxed);
-  if (!requests_.empty()) engine_->Submit(requests_);
-  return taken;
-}
-
-void FileTier::Reap(std::vector<Completion>* completions, int64_t timeout_nanos) {
-  results_.clear();
-  engine_->Reap(&results_, refused_.empty() ? timeout_nanos : 0);
-  for (const IoResult& result : results_) {
-    completions->push_back({result.tag, result.error});
-    if (result.error != 0) {
-      failures_.fetch_add(1, std::memory_order_relaxed);
-    } else {
-      auto& moved = result.direction == Direction::kIn ? bytes_in_ : bytes_out_;
-      moved.fetch_add(options_.granule_bytes.count(), std::memory_order_relaxed);
-    }
-  }
-  completions->insert(completions->end(), refused_.begin(), refused_.end());
-  failures_.fetch_add(static_cast<int64_t>(refused_.size()), std::memory_order_relaxed);
-  in_flight_.fetch_sub(static_cast<int>(results_.size() + refused_.size()), std::memory_order_relaxed);
-  refused_.clear();
+  return transfers_.Submit(transfers, [this](const Transfer& transfer) { return Refusal(transfer); });
 }
 
 int FileTier::ReadSync(SlotId slot, void* memory) {
@@ -199,20 +166,12 @@ int FileTier::ReadSync(SlotId slot, void* memory) {
   const int64_t granule = options_.granule_bytes.count();
   const IoRequest request{0, Direction::kIn, int64_t{slot.value()} * granule, static_cast<char*>(memory), granule};
   const int error = TransferNow(files_, file_->fd(), request, !file_->direct());
-  if (error != 0) {
-    failures_.fetch_add(1, std::memory_order_relaxed);
-  } else {
-    bytes_in_.fetch_add(granule, std::memory_order_relaxed);
-  }
+  transfers_.CountRead(error);
   return error;
 }
 
 BlockTierStats FileTier::Stats() const {
-  BlockTierStats stats;
-  stats.bytes_in = Bytes(bytes_in_.load(std::memory_order_relaxed));
-  stats.bytes_out = Bytes(bytes_out_.load(std::memory_order_relaxed));
-  stats.failures = failures_.load(std::memory_order_relaxed);
-  stats.in_flight = in_flight_.load(std::memory_order_relaxed);
+  BlockTierStats stats = transfers_.Stats();
   stats.cached = file_->Cached();
   return stats;
 }
@@ -223,7 +182,7 @@ Bytes FileTier::WrittenToday() const {
 
 Bytes FileTier::WrittenPerDay() const {
   const double seconds = static_cast<double>(std::max<int64_t>(1, options_.clock->NowNanos() - created_nanos_)) * 1e-9;
-  return Bytes(static_cast<int64_t>(bytes_out_.load(std::memory_order_relaxed) / seconds * 86'400));
+  return Bytes(static_cast<int64_t>(transfers_.bytes_out().count() / seconds * 86'400));
 }
 
 }  // namespace thermocline::tier

@@ -16,8 +16,8 @@
 #include "src/base/units.h"
 #include "src/tier/block_tier.h"
 #include "src/tier/file_system.h"
-#include "src/tier/io_engine.h"
 #include "src/tier/slot_pool.h"
+#include "src/tier/slot_transfers.h"
 #include "src/tier/slow_file.h"
 
 namespace thermocline::tier {
@@ -48,8 +48,10 @@ class FileTier final : public BlockTier {
   void FreeSlot(SlotId slot) override;
   int Submit(absl::Span<const Transfer> transfers) override;
   int max_in_flight() const override { return options_.queue_depth; }
-  void Reap(std::vector<Completion>* completions, int64_t timeout_nanos) override;
-  void Wake() override { engine_->Wake(); }
+  void Reap(std::vector<Completion>* completions, int64_t timeout_nanos) override {
+    transfers_.Reap(completions, timeout_nanos);
+  }
+  void Wake() override { transfers_.Wake(); }
   int ReadSync(SlotId slot, void* memory) override;
   // Asks the system what the page cache holds: a system call or more, not for a hot path.
   BlockTierStats Stats() const override;
@@ -63,7 +65,8 @@ class FileTier final : public BlockTier {
   int fd() const { return file_->fd(); }
 
  private:
-  FileTier(const FileTierOptions& options, FileSystem& files) : options_(options), files_(files) {}
+  FileTier(const FileTierOptions& options, FileSystem& files)
+      : options_(options), files_(files), transfers_(options.granule_bytes, options.queue_depth) {}
   absl::Status Open();
   absl::Status OpenEngine();
   void Grow();
@@ -75,21 +78,14 @@ class FileTier final : public BlockTier {
   int64_t created_nanos_ = 0;
   int64_t limit_ = 0;  // slots at most
   std::unique_ptr<SlowFile> file_;
-  std::unique_ptr<IoEngine> engine_;
+  SlotTransfers transfers_;
   std::vector<ProbeRecord> probes_;
 
   std::mutex slots_mutex_;
   SlotPool slots_;
   int64_t full_until_nanos_ = 0;  // the disk was full: not asked again before
 
-  // The mover's own.
-  std::vector<IoRequest> requests_;
-  std::vector<IoResult> results_;
-  std::vector<Completion> refused_;  // transfers that were not started; the next Reap reports them
-
   std::atomic<int64_t> slot_count_{0};
-  std::atomic<int> in_flight_{0};
-  std::atomic<int64_t> bytes_in_{0}, bytes_out_{0}, failures_{0};
   std::atomic<int64_t> day_{0}, started_today_{0};
 };
 

@@ -75,7 +75,7 @@ absl::StatusOr<std::unique_ptr<NumaTier>> NumaTier::Create(const NumaTierOptions
 }
 
 NumaTier::~NumaTier() {
-  engine_.reset();  // waits for the copies
+  transfers_.SetEngine(nullptr);  // waits for the copies
   if (mapping_ != nullptr) system_.Unmap(mapping_, mapped_bytes_);
 }
 
@@ -170,12 +170,12 @@ absl::Status NumaTier::OpenEngine() {
   const int threads = options_.threads > 0 ? options_.threads : std::clamp(cpus / 2, 1, 4);
   auto engine = MakeWorkEngine(event_fd, threads, [this](const IoRequest& request) { return Copy(request); });
   if (!engine.ok()) return absl::Status(engine.status().code(), absl::StrCat(where, engine.status().message()));
-  engine_ = *std::move(engine);
+  transfers_.SetEngine(*std::move(engine));
   return absl::OkStatus();
 }
 
 std::string NumaTier::Describe() const {
-  return absl::StrCat("numa:", options_.node, " (memory, copied by ", engine_->Describe(), ")");
+  return absl::StrCat("numa:", options_.node, " (memory, copied by ", transfers_.Describe(), ")");
 }
 
 // Looks at each page of a range. Returns 0, or the errno with which the kernel refused to tell.
@@ -249,7 +249,7 @@ SlotId NumaTier::AllocateSlot() {
   if (slots_.size() >= limit_ || MonotonicClock().NowNanos() < full_until_nanos_) return kNoSlot;
   const int error = TakeMemory(memory_ + slots_.size() * options_.granule_bytes.count());
   if (error != 0) {
-    if (error != ENOMEM) failures_.fetch_add(1, std::memory_order_relaxed);
+    if (error != ENOMEM) transfers_.CountFailure();
     full_until_nanos_ = MonotonicClock().NowNanos() + kFullNanos;
     return kNoSlot;
   }
@@ -274,56 +274,16 @@ int NumaTier::Copy(const IoRequest& request) {
 }
 
 int NumaTier::Submit(absl::Span<const Transfer> transfers) {
-  const int room = options_.queue_depth - in_flight_.load(std::memory_order_relaxed);
-  const int taken = std::min<int>(room, static_cast<int>(transfers.size()));
-  if (taken <= 0) return 0;
-  const int64_t granule = options_.granule_bytes.count();
-  requests_.clear();
-  for (const Transfer& transfer : transfers.first(taken)) {
-    if (int64_t{transfer.slot.value()} >= slot_count_.load(std::memory_order_acquire)) {
-      refused_.push_back({transfer.tag, EINVAL});
-      continue;
-    }
-    requests_.push_back({transfer.tag, transfer.direction, int64_t{transfer.slot.value()} * granule,
-                         static_cast<char*>(transfer.memory), granule});
-  }
-  in_flight_.fetch_add(taken, std::memory_order_relaxed);
-  if (!requests_.empty()) engine_->Submit(requests_);
-  return taken;
-}
-
-void NumaTier::Reap(std::vector<Completion>* completions, int64_t timeout_nanos) {
-  results_.clear();
-  engine_->Reap(&results_, refused_.empty() ? timeout_nanos : 0);
-  for (const IoResult& result : results_) {
-    completions->push_back({result.tag, result.error});
-    if (result.error != 0) {
-      failures_.fetch_add(1, std::memory_order_relaxed);
-    } else {
-      auto& moved = result.direction == Direction::kIn ? bytes_in_ : bytes_out_;
-      moved.fetch_add(options_.granule_bytes.count(), std::memory_order_relaxed);
-    }
-  }
-  completions->insert(completions->end(), refused_.begin(), refused_.end());
-  failures_.fetch_add(static_cast<int64_t>(refused_.size()), std::memory_order_relaxed);
-  in_flight_.fetch_sub(static_cast<int>(results_.size() + refused_.size()), std::memory_order_relaxed);
-  refused_.clear();
+  const int64_t slots = slot_count_.load(std::memory_order_acquire);
+  return transfers_.Submit(
+      transfers, [slots](const Transfer& transfer) { return int64_t{transfer.slot.value()} < slots ? 0 : EINVAL; });
 }
 
 int NumaTier::ReadSync(SlotId slot, void* memory) {
   if (int64_t{slot.value()} >= slot_count_.load(std::memory_order_acquire)) return EINVAL;
   std::memcpy(memory, SlotMemory(slot), options_.granule_bytes.count());
-  bytes_in_.fetch_add(options_.granule_bytes.count(), std::memory_order_relaxed);
+  transfers_.CountRead(0);
   return 0;
-}
-
-BlockTierStats NumaTier::Stats() const {
-  BlockTierStats stats;
-  stats.bytes_in = Bytes(bytes_in_.load(std::memory_order_relaxed));
-  stats.bytes_out = Bytes(bytes_out_.load(std::memory_order_relaxed));
-  stats.failures = failures_.load(std::memory_order_relaxed);
-  stats.in_flight = in_flight_.load(std::memory_order_relaxed);
-  return stats;
 }
 
 absl::StatusOr<NumaPlacement> NumaTier::Placement() const {

@@ -20,9 +20,9 @@
 #include "src/base/probe_record.h"
 #include "src/base/units.h"
 #include "src/tier/block_tier.h"
-#include "src/tier/io_engine.h"
 #include "src/tier/numa_system.h"
 #include "src/tier/slot_pool.h"
+#include "src/tier/slot_transfers.h"
 
 namespace thermocline::tier {
 
@@ -57,10 +57,12 @@ class NumaTier final : public BlockTier {
   void FreeSlot(SlotId slot) override;
   int Submit(absl::Span<const Transfer> transfers) override;
   int max_in_flight() const override { return options_.queue_depth; }
-  void Reap(std::vector<Completion>* completions, int64_t timeout_nanos) override;
-  void Wake() override { engine_->Wake(); }
+  void Reap(std::vector<Completion>* completions, int64_t timeout_nanos) override {
+    transfers_.Reap(completions, timeout_nanos);
+  }
+  void Wake() override { transfers_.Wake(); }
   int ReadSync(SlotId slot, void* memory) override;
-  BlockTierStats Stats() const override;
+  BlockTierStats Stats() const override { return transfers_.Stats(); }
 
   // A system call for each 2 MiB: not for a hot path.
   absl::StatusOr<NumaPlacement> Placement() const;
@@ -69,7 +71,8 @@ class NumaTier final : public BlockTier {
   const char* SlotMemory(SlotId slot) const { return memory_ + slot.value() * options_.granule_bytes.count(); }
 
  private:
-  NumaTier(const NumaTierOptions& options, NumaSystem& system) : options_(options), system_(system) {}
+  NumaTier(const NumaTierOptions& options, NumaSystem& system)
+      : options_(options), system_(system), transfers_(options.granule_bytes, options.queue_depth) {}
   absl::Status Open();
   absl::Status FindRoom();
   absl::Status MapSlots();
@@ -85,7 +88,7 @@ class NumaTier final : public BlockTier {
   char* mapping_ = nullptr;
   int64_t mapped_bytes_ = 0;
   char* memory_ = nullptr;  // the slots', aligned to a granule
-  std::unique_ptr<IoEngine> engine_;
+  SlotTransfers transfers_;
   std::vector<ProbeRecord> probes_;
   bool can_query_ = true;  // move_pages answers; else get_mempolicy, page by page
 
@@ -93,14 +96,7 @@ class NumaTier final : public BlockTier {
   SlotPool slots_;
   int64_t full_until_nanos_ = 0;
 
-  // The mover's own.
-  std::vector<IoRequest> requests_;
-  std::vector<IoResult> results_;
-  std::vector<Completion> refused_;
-
   std::atomic<int64_t> slot_count_{0};
-  std::atomic<int> in_flight_{0};
-  std::atomic<int64_t> bytes_in_{0}, bytes_out_{0}, failures_{0};
 };
 
 }  // namespace thermocline::tier
