@@ -38,11 +38,12 @@ bool Residency::ConvertMappedLocked(GranuleId id, bool shared, os::Protection pr
     granule.protection = protection;
     return true;
   }
-  // No room for the mapping: at home until it is touched.
+  // No room for the mapping: at home until it is touched, or until another try.
   memory_.Protect(home, granule_bytes(), os::Protection::kReadWrite);
   LruRemoveLocked(id);
   granule.armed = granule.clean = false;
   granule.presence.store(Presence::kEvicting);
+  stranded_.push_back(id);
   return false;
 }
 

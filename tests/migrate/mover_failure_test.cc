@@ -175,6 +175,39 @@ TEST_F(MoverTest, AnEvictionThatFailsWithoutRoomForAMappingIsTriedAgain) {
   }
 }
 
+// Sees nothing; it asks for shared frames, so that what is mapped changes its backing.
+class SharedGate final : public arena::AccessGate {
+ public:
+  const char* name() const override { return "shared"; }
+  bool needs_shared_frames() const override { return true; }
+  int Arm(char*, Bytes) override { return 0; }
+  int Open(char*, Bytes, os::FaultAccess) override { return 0; }
+  int Close(char*, Bytes) override { return 0; }
+  int Disarm(char*, Bytes) override { return 0; }
+};
+class NoRecorder final : public arena::AccessRecorder {
+ public:
+  Window OnTouch(char* address, os::FaultAccess) override { return {address, address + 1}; }
+};
+
+TEST_F(MoverTest, WhatCanNotBeMappedWhenItsBackingChangesIsTriedAgain) {
+  char* const a = New('a');
+  SharedGate gate;
+  NoRecorder recorder;
+  residency_->SetAccessGate(&gate);
+  memory_.full = true;
+  residency_->Arm(&recorder);
+  ASSERT_EQ(Where(a), Presence::kEvicting);
+  memory_.full = false;
+  residency_->Disarm();
+  Step(2);
+  EXPECT_EQ(Where(a), Presence::kMapped) << "nobody touched it, and its frame is lost to all";
+  EXPECT_TRUE(Holds(a, 'a'));
+  residency_->SetAccessGate(nullptr);
+  Free(a);
+  ExpectNothingLeft();
+}
+
 TEST_F(MoverTest, ATensorFreedWhileItsEvictionIsStrandedLeavesNothingBehind) {
   char* const a = New('a');
   tier_.Hold(true);
