@@ -59,6 +59,7 @@ std::optional<Bytes> RememberedPeak(const std::vector<std::string>& command) {
   std::ifstream stream(file);
   const auto json = nlohmann::json::parse(stream, nullptr, false);
   if (!json.is_object() || !json.contains("peak_bytes") || !json["peak_bytes"].is_number_unsigned()) return std::nullopt;
+  if (json.value("command", nlohmann::json()) != nlohmann::json(command)) return std::nullopt;  // another's, by chance
   const int64_t peak = json["peak_bytes"].get<int64_t>();
   return peak > 0 ? std::optional<Bytes>(Bytes(peak)) : std::nullopt;
 }
