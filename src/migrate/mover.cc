@@ -194,7 +194,7 @@ void Mover::WriteBackLocked() {
   while (!write_backs_.empty()) {
     // What waits for a frame waits for a write-out first.
     const bool urgent = residency_.HasDemandLocked() || (residency_.frames().available() == 0 && !arrivals_.empty());
-    if (InFlight() >= (urgent ? options_.urgent_depth : options_.relaxed_depth)) return;
+    if (InFlight() >= Depth(urgent)) return;
     const GranuleId id = write_backs_.front();
     write_backs_.pop_front();
     std::optional<tier::Transfer> transfer;
@@ -248,7 +248,7 @@ bool Mover::Serve(Arrival& arrival) {
   }
   if (residency_.frames().available() == 0) return false;
   const bool urgent = arrival.deadline - taken_ <= options_.urgent_layers;
-  if (InFlight() >= (urgent ? options_.urgent_depth : options_.relaxed_depth)) return false;
+  if (InFlight() >= Depth(urgent)) return false;
   if (granule.fresh) return residency_.ProvideLocked(id);
   ++stats_.planned_fetches;
   Push(residency_.BeginFetchLocked(id, arrival.for_writing), false);
@@ -304,7 +304,7 @@ void Mover::FetchByDemandLocked(GranuleId id) {
 void Mover::ReadAheadLocked(GranuleId id) {
   for (int i = 1; i <= options_.read_ahead; ++i) {
     const GranuleId next(id.value() + i);
-    if (residency_.frames().available() <= options_.reserve / 2 || InFlight() >= options_.relaxed_depth) return;
+    if (residency_.frames().available() <= options_.reserve / 2 || InFlight() >= Depth(false)) return;
     if (int64_t{next.value()} >= residency_.size() / residency_.granule_bytes()) return;
     if (!residency_.NeedsFrameLocked(next) || residency_.GranuleLocked(next).fresh) return;
     Push(residency_.BeginFetchLocked(next, false), true);
@@ -327,6 +327,12 @@ void Mover::MakeRoomLocked(int64_t wanted) {
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Transfers.
+
+// What the tier takes at once falls while other processes use its device, and part of it is kept for what is urgent.
+int Mover::Depth(bool urgent) const {
+  const int most = tier_.max_in_flight();
+  return urgent ? std::min(options_.urgent_depth, most) : std::min(options_.relaxed_depth, std::max(1, most / 2));
+}
 
 void Mover::Push(std::optional<tier::Transfer> transfer, bool demanded) {
   if (!transfer.has_value()) return;

@@ -117,6 +117,7 @@ class Mover final : public arena::DemandSink {
   bool Serve(Arrival& arrival);
   void RecordStart(const tier::Transfer& transfer, bool demanded);
   void RecordEnd(const tier::Completion& completion);
+  int Depth(bool urgent) const;
   void Push(std::optional<tier::Transfer> transfer, bool demanded);
   void SubmitAll();
   int InFlight() const { return in_flight_ + static_cast<int>(outgoing_.size()); }

@@ -61,6 +61,7 @@ class BlockTier {
   // Starts the transfers, in this order where it matters to the device. Takes at most max_in_flight() minus those in
   // flight, returns how many it took; does not wait for any. A failure to start becomes a completion.
   virtual int Submit(absl::Span<const Transfer> transfers) = 0;
+  // At least 1. May fall and rise, while other processes use the same device say: never above what it was at first.
   virtual int max_in_flight() const = 0;
 
   // Appends what has completed. With `timeout_nanos` > 0 waits that long, < 0 for ever, until there is a completion or

@@ -124,6 +124,25 @@ class RealFiles final : public FileSystem {
 
   int EventFd() override { return KeepErrno().Result(eventfd(0, EFD_CLOEXEC)); }
 
+  int ShareLock(int fd, int64_t byte, bool take) override {
+    struct flock lock = {};
+    lock.l_type = take ? F_RDLCK : F_UNLCK;
+    lock.l_whence = SEEK_SET;
+    lock.l_start = byte;
+    lock.l_len = 1;
+    return KeepErrno().Result(fcntl(fd, F_OFD_SETLK, &lock));
+  }
+  int64_t OthersLock(int fd, int64_t begin, int64_t end) override {
+    KeepErrno keep;
+    struct flock lock = {};
+    lock.l_type = F_WRLCK;  // which a read lock stands in the way of
+    lock.l_whence = SEEK_SET;
+    lock.l_start = begin;
+    lock.l_len = end - begin;
+    if (const int result = fcntl(fd, F_OFD_GETLK, &lock); result < 0) return keep.Result(int64_t{result});
+    return lock.l_type == F_UNLCK ? -ENOENT : std::max<int64_t>(begin, lock.l_start);
+  }
+
   int RingSetup(unsigned entries, io_uring* ring) override {
     KeepErrno keep;
     const int result = io_uring_queue_init(entries, ring, 0);

@@ -49,6 +49,11 @@ class FileSystem {
 
   virtual int EventFd() = 0;  // close-on-exec, blocking
 
+  // Takes or drops a read lock of one byte, owned by the open file (F_OFD_SETLK). Never waits.
+  virtual int ShareLock(int fd, int64_t byte, bool take) = 0;
+  // A byte of [begin, end) that another open file holds a lock on (F_OFD_GETLK); -ENOENT where there is none.
+  virtual int64_t OthersLock(int fd, int64_t begin, int64_t end) = 0;
+
   virtual int RingSetup(unsigned entries, io_uring* ring) = 0;
   virtual int RingSubmit(io_uring* ring) = 0;
   // Waits for a completion; nanos < 0: for ever. 0, -ETIME, -EINTR or another error.

@@ -54,6 +54,10 @@ absl::Status FileTier::Open() {
   if (!file.ok()) return file.status();
   file_ = *std::move(file);
   probes_ = file_->probes();
+  if (options_.share_device) {
+    share_ = DeviceShare::Join(options_.directory, files_);
+    probes_.push_back(share_->probe());
+  }
   // Past RLIMIT_FSIZE the kernel sends SIGXFSZ, which ends the process.
   int64_t limit = files_.FileSizeLimit();
   if (options_.capacity.count() > 0) limit = std::min(limit, options_.capacity.count());
@@ -158,7 +162,23 @@ int FileTier::Refusal(const Transfer& transfer) {
 }
 
 int FileTier::Submit(absl::Span<const Transfer> transfers) {
-  return transfers_.Submit(transfers, [this](const Transfer& transfer) { return Refusal(transfer); });
+  if (share_ != nullptr && !transfers.empty()) share_->Use(MonotonicClock().NowNanos());
+  const int room = std::max(0, max_in_flight() - transfers_.in_flight());
+  return transfers_.Submit(transfers.first(std::min<size_t>(room, transfers.size())),
+                           [this](const Transfer& transfer) { return Refusal(transfer); });
+}
+
+void FileTier::Reap(std::vector<Completion>* completions, int64_t timeout_nanos) {
+  const int64_t linger = DeviceShare::kLingerNanos;
+  const bool idle = share_ != nullptr && share_->in_use() && transfers_.in_flight() == 0;
+  if (!idle || (timeout_nanos >= 0 && timeout_nanos < linger)) return transfers_.Reap(completions, timeout_nanos);
+  // Whoever has nothing to move for a while takes no part of the disk.
+  const size_t before = completions->size();
+  const int64_t start = MonotonicClock().NowNanos();
+  transfers_.Reap(completions, linger);
+  if (completions->size() > before || MonotonicClock().NowNanos() - start < linger) return;
+  share_->Leave();
+  transfers_.Reap(completions, timeout_nanos < 0 ? timeout_nanos : timeout_nanos - linger);
 }
 
 int FileTier::ReadSync(SlotId slot, void* memory) {

@@ -15,6 +15,7 @@
 #include "src/base/probe_record.h"
 #include "src/base/units.h"
 #include "src/tier/block_tier.h"
+#include "src/tier/device_share.h"
 #include "src/tier/file_system.h"
 #include "src/tier/slot_pool.h"
 #include "src/tier/slot_transfers.h"
@@ -31,6 +32,8 @@ struct FileTierOptions {
   int queue_depth = 32;
   Bytes daily_write_cap;         // an SSD wears; past it transfers out fail with EDQUOT until the day ends. 0: none
   FileBackend backend = FileBackend::kAuto;  // kUring fails where io_uring is refused, kAuto falls back to threads
+  // Fills less of the queue while other processes use the disk (device_share.h). False: whatever they do.
+  bool share_device = true;
   const Clock* clock = &MonotonicClock();    // for the day's cap alone; days are counted from the tier's creation
 };
 
@@ -47,10 +50,10 @@ class FileTier final : public BlockTier {
   SlotId AllocateSlot() override;
   void FreeSlot(SlotId slot) override;
   int Submit(absl::Span<const Transfer> transfers) override;
-  int max_in_flight() const override { return options_.queue_depth; }
-  void Reap(std::vector<Completion>* completions, int64_t timeout_nanos) override {
-    transfers_.Reap(completions, timeout_nanos);
+  int max_in_flight() const override {
+    return share_ == nullptr ? options_.queue_depth : share_->Depth(options_.queue_depth);
   }
+  void Reap(std::vector<Completion>* completions, int64_t timeout_nanos) override;
   void Wake() override { transfers_.Wake(); }
   int ReadSync(SlotId slot, void* memory) override;
   // Asks the system what the page cache holds: a system call or more, not for a hot path.
@@ -78,6 +81,7 @@ class FileTier final : public BlockTier {
   int64_t created_nanos_ = 0;
   int64_t limit_ = 0;  // slots at most
   std::unique_ptr<SlowFile> file_;
+  std::unique_ptr<DeviceShare> share_;  // the mover's, but for what max_in_flight reads
   SlotTransfers transfers_;
   std::vector<ProbeRecord> probes_;
 

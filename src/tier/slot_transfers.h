@@ -37,6 +37,7 @@ class SlotTransfers {
   // A read beside the engine ended so. Async-signal-safe.
   void CountRead(int error);
   void CountFailure() { failures_.fetch_add(1, std::memory_order_relaxed); }
+  int in_flight() const { return in_flight_.load(std::memory_order_relaxed); }
   Bytes bytes_out() const { return Bytes(bytes_out_.load(std::memory_order_relaxed)); }
   BlockTierStats Stats() const;
 

@@ -13,6 +13,7 @@ BlockTierKind FileKind(const std::string& name, FileBackend backend, FileSystem&
             options.granule_bytes = granule;
             options.capacity = capacity;
             options.backend = backend;
+            options.share_device = false;  // its depth must not depend on what else runs on this machine
             absl::StatusOr<std::unique_ptr<FileTier>> tier = FileTier::Create(options, files);
             if (!tier.ok()) return tier.status();
             return *std::move(tier);

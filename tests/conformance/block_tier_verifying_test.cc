@@ -13,6 +13,7 @@ absl::StatusOr<std::unique_ptr<BlockTier>> VerifiedFile(Bytes granule, Bytes cap
   options.directory = SlowTestDirectory();
   options.granule_bytes = granule;
   options.capacity = capacity;
+  options.share_device = false;  // its depth must not depend on what else runs on this machine
   absl::StatusOr<std::unique_ptr<FileTier>> tier = FileTier::Create(options);
   if (!tier.ok()) return tier.status();
   return std::make_unique<VerifyingTier>(*std::move(tier));

@@ -65,6 +65,12 @@ class FaultyFileSystem : public FileSystem {
     return Run("mincore", [&] { return real_.CachedByMincore(fd, bytes); });
   }
   int EventFd() override { return Run("eventfd", [&] { return real_.EventFd(); }); }
+  int ShareLock(int fd, int64_t byte, bool take) override {
+    return Run("lock", [&] { return real_.ShareLock(fd, byte, take); });
+  }
+  int64_t OthersLock(int fd, int64_t begin, int64_t end) override {
+    return Run("others' lock", [&] { return real_.OthersLock(fd, begin, end); });
+  }
   int RingSetup(unsigned entries, io_uring* ring) override {
     return Run("io_uring_setup", [&] { return real_.RingSetup(entries, ring); });
   }
