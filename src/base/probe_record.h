@@ -13,6 +13,8 @@ struct ProbeRecord {
   std::string what;      // "io_uring_setup(66)"
   std::string answer;    // "ok", or the call's errno in words: "EPERM (Operation not permitted)"
   std::string fallback;  // what is used instead; empty when the first choice is in use
+  // It was granted, and something else is used all the same, by default: `fallback` says what, and how to have it.
+  bool not_default = false;
 };
 
 }  // namespace thermocline

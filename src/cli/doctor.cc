@@ -15,7 +15,6 @@
 #include "src/cli/command.h"
 #include "src/cli/text_table.h"
 #include "src/profile/choose_gate.h"
-#include "src/tier/file_tier.h"
 #include "src/tier/tier_spec.h"
 
 namespace thermocline::cli {
@@ -24,34 +23,13 @@ namespace {
 constexpr int kIndent = 4;
 constexpr Bytes kTrialGranule = MiB(2);
 
-// True when the first choice is in use.
-bool Available(const ProbeRecord& record) { return record.fallback.empty(); }
+// True when it can be had, in use or not.
+bool Available(const ProbeRecord& record) { return record.fallback.empty() || record.not_default; }
 
 struct DoctorFlags {
   std::string slow = "file:/var/tmp";
   bool json = false;
 };
-
-// Makes the tier as a runtime would, so that what is printed is what will be.
-void TryTier(const tier::TierRequest& request, DoctorReport* report) {
-  if (request.kind == tier::TierRequest::Kind::kFile) {
-    tier::FileTierOptions options;
-    options.directory = request.directory;
-    options.granule_bytes = kTrialGranule;
-    options.capacity = request.capacity;
-    options.queue_depth = request.queue_depth;
-    options.backend = request.backend;
-    const auto tier = tier::FileTier::Create(options);
-    report->slow_status = tier.status();
-    if (!tier.ok()) return;
-    report->slow_tier = (*tier)->Describe();
-    report->sections.push_back({"The slow tier, as it was opened", (*tier)->probes()});
-    return;
-  }
-  const auto tier = tier::MakeBlockTier(request, kTrialGranule);
-  report->slow_status = tier.status();
-  if (tier.ok()) report->slow_tier = (*tier)->Describe();
-}
 
 absl::Status Doctor(const DoctorFlags& flags) {
   const auto request = tier::ParseTierSpec(flags.slow);
@@ -63,12 +41,20 @@ absl::Status Doctor(const DoctorFlags& flags) {
   report.sections = topology::ProbeAll(machine);
   const char* const profiler = std::getenv("THERMOCLINE_PROFILER");
   report.sections.push_back({"Profiler", {profile::ProbeGates(profiler == nullptr ? "auto" : profiler)}});
-  TryTier(*request, &report);
+  TrySlowTier(*request, &report);
   std::cout << (flags.json ? DoctorReportToJson(report) : FormatDoctorReport(report));
   return absl::OkStatus();
 }
 
 }  // namespace
+
+void TrySlowTier(const tier::TierRequest& request, DoctorReport* report, tier::NumaSystem& numa) {
+  topology::ProbeSection section{"The slow tier, as it was opened", {}};
+  const auto tier = tier::MakeBlockTier(request, kTrialGranule, {&section.records, &numa});
+  report->slow_status = tier.status();
+  if (tier.ok()) report->slow_tier = (*tier)->Describe();
+  if (!section.records.empty()) report->sections.push_back(std::move(section));
+}
 
 std::string FormatDoctorReport(const DoctorReport& report) {
   std::string text;
@@ -79,10 +65,12 @@ std::string FormatDoctorReport(const DoctorReport& report) {
     for (const ProbeRecord& record : section.records) {
       ++probes;
       refused += Available(record) ? 0 : 1;
-      absl::StrAppend(&text, Available(record) ? "  yes  " : "  no   ", Printable(record.what), "\n",
-                      std::string(kIndent + 3, ' '), Printable(record.answer), "\n");
-      if (!Available(record)) {
-        absl::StrAppend(&text, std::string(kIndent + 3, ' '), "instead: ", Printable(record.fallback), "\n");
+      absl::StrAppend(&text, Available(record) ? "  yes  " : "  no   ", Printable(record.what),
+                      record.not_default ? " (can be had, not the default)" : "", "\n", std::string(kIndent + 3, ' '),
+                      Printable(record.answer), "\n");
+      if (!record.fallback.empty()) {
+        absl::StrAppend(&text, std::string(kIndent + 3, ' '), record.not_default ? "" : "instead: ",
+                        Printable(record.fallback), "\n");
       }
     }
     absl::StrAppend(&text, "\n");
@@ -105,6 +93,7 @@ std::string DoctorReportToJson(const DoctorReport& report) {
       probes.push_back({{"what", record.what},
                         {"answer", record.answer},
                         {"available", Available(record)},
+                        {"default", record.fallback.empty()},
                         {"fallback", record.fallback}});
     }
     sections.push_back({{"title", section.title}, {"probes", std::move(probes)}});

@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "src/tier/numa_system.h"
+#include "src/tier/tier_spec.h"
 #include "src/topology/probes.h"
 
 namespace thermocline::cli {
@@ -19,10 +21,14 @@ struct DoctorReport {
   absl::Status slow_status;  // why it can't be
 };
 
+// Makes the tier as a runtime would, so that what is printed is what will be; adds what it probed as a section.
+void TrySlowTier(const tier::TierRequest& request, DoctorReport* report,
+                 tier::NumaSystem& numa = tier::RealNumaSystem());
+
 // For people: each probe's answer, what is used instead where it was refused, and what that means.
 std::string FormatDoctorReport(const DoctorReport& report);
-// {"sections": [{"title", "probes": [{"what", "answer", "available", "fallback"}]}],
-//  "slow": {"spec", "usable", "tier" or "error"}}
+// {"sections": [{"title", "probes": [{"what", "answer", "available", "default", "fallback"}]}],
+//  "slow": {"spec", "usable", "tier" or "error"}}; what is available and not the default is not used unless asked for.
 std::string DoctorReportToJson(const DoctorReport& report);
 
 }  // namespace thermocline::cli

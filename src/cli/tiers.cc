@@ -82,6 +82,7 @@ SlowTierFigures AskSlowTier(const std::string& spec, const tier::TierRequest& re
   if (!tier.ok()) return figures;
   figures.describe = (*tier)->Describe();
   figures.capacity = (*tier)->capacity();
+  figures.addressable = (*tier)->addressable();
   if (request.kind == tier::TierRequest::Kind::kEmulated) {
     figures.in = request.in;
     figures.out = request.out;
@@ -121,7 +122,8 @@ std::string LatencyOf(const Figure<double>& figure) {
 
 std::string SlowInWords(const SlowTierFigures& slow) {
   if (!slow.status.ok()) return absl::StrCat("Slow tier ", slow.spec, ": ", slow.status.message(), "\n");
-  std::string text = absl::StrCat("Slow tier ", slow.describe, ": ", FormatBytes(slow.capacity), " of room");
+  std::string text = absl::StrCat("Slow tier ", slow.describe, ": ", FormatBytes(slow.capacity), " of room, ",
+                                  slow.addressable ? "byte-addressable" : "not byte-addressable");
   if (slow.in.rate() == 0) {
     absl::StrAppend(&text, "; its speed was not measured (thermocline tiers --measure).\n");
     return text;
@@ -144,8 +146,10 @@ Json NodeToJson(const MemoryNode& node) {
   }
   return {{"node", node.id.value()},
           {"bytes", node.bytes_source == topology::FigureSource::kUnknown ? Json() : Json(node.bytes.count())},
+          {"free_bytes", node.free.has_value() ? Json(node.free->count()) : Json()},
           {"has_cpus", node.has_cpus},
           {"slow", node.slow},
+          {"byte_addressable", true},  // it is memory
           {"kernel_tier", node.kernel_tier.has_value() ? Json(*node.kernel_tier) : Json()},
           {"distances", node.distances},
           {"read_bytes_per_second", RateToJson(node.read_bandwidth)},
@@ -160,6 +164,7 @@ Json SlowToJson(const SlowTierFigures& slow) {
   json["tier"] = slow.describe.empty() ? Json() : Json(slow.describe);
   json["error"] = slow.status.ok() ? Json() : Json(std::string(slow.status.message()));
   json["capacity_bytes"] = slow.describe.empty() ? Json() : Json(slow.capacity.count());
+  json["byte_addressable"] = slow.describe.empty() ? Json() : Json(slow.addressable);
   json["in_bytes_per_second"] = KnownRate(slow.in);
   json["out_bytes_per_second"] = KnownRate(slow.out);
   json["mixed_bytes_per_second"] = KnownRate(slow.mixed);
@@ -170,12 +175,12 @@ Json SlowToJson(const SlowTierFigures& slow) {
 }  // namespace
 
 std::string FormatTiersReport(const TiersReport& report) {
-  TextTable table({">node", ">memory", "use as", "CPUs", "read", "write", "latency"});
+  TextTable table({">node", ">memory", "use as", "byte-addressable", "CPUs", "read", "write", "latency"});
   for (int index : topology::FastestFirst(report.topology)) {
     const MemoryNode& node = report.topology.nodes[index];
     const bool size_known = node.bytes_source != topology::FigureSource::kUnknown;
     table.Add({absl::StrCat(node.id.value()), size_known ? FormatBytes(node.bytes) : "unknown",
-               node.slow ? "slow tier" : "fast memory", node.has_cpus ? "yes" : "none", RateOf(node.read_bandwidth),
+               node.slow ? "slow tier" : "fast memory", "yes", node.has_cpus ? "yes" : "none", RateOf(node.read_bandwidth),
                RateOf(node.write_bandwidth), LatencyOf(node.latency_seconds)});
   }
   std::string text = table.Format();

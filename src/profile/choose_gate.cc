@@ -34,6 +34,7 @@ ProbeRecord ProbeGates(absl::string_view wish, os::UserfaultCalls& calls) {
   record.answer = gate.ok() ? "granted: minor faults, SIGBUS and write protection were tried on two pages"
                             : std::string(gate.status().message());
   if (wish != "userfaultfd") {
+    record.not_default = gate.ok();
     record.fallback = gate.ok() ? "the profiler in use is mprotect; THERMOCLINE_PROFILER=userfaultfd takes this one"
                                 : "the profiler in use is mprotect";
   } else if (!gate.ok()) {

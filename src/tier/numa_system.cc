@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <vector>
 
@@ -20,6 +21,8 @@ namespace {
 constexpr unsigned kStrict = 1;         // MPOL_MF_STRICT
 constexpr unsigned kMoveOwn = 1u << 1;  // MPOL_MF_MOVE
 constexpr unsigned long kNodeAtAddress = 1 | 2;  // MPOL_F_NODE | MPOL_F_ADDR
+constexpr int kPolicyBits = 0xFF;       // the rest is MPOL_MODE_FLAGS
+constexpr int kMostNodes = 1024;        // what the largest kernel has: with less room get_mempolicy refuses
 constexpr int kPopulateWrite = 23;      // MADV_POPULATE_WRITE, not in Debian 12's headers
 
 // A call's result in the convention of NumaSystem; errno as before.
@@ -106,6 +109,14 @@ class RealNuma final : public NumaSystem {
     int node = -1;
     const int answer = Answer([&] { return syscall(SYS_get_mempolicy, &node, nullptr, 0, at, kNodeAtAddress); });
     return answer < 0 ? answer : node;
+  }
+  int Policy(MemoryPolicy* policy, uint64_t* nodes) override {
+    int mode = 0;
+    std::array<unsigned long, kMostNodes / 64> mask{};
+    const int answer = Answer([&] { return syscall(SYS_get_mempolicy, &mode, mask.data(), kMostNodes, nullptr, 0); });
+    *policy = static_cast<MemoryPolicy>(mode & kPolicyBits);
+    *nodes = mask[0];
+    return answer;
   }
   int CopyFrom(void* to, const void* from, int64_t bytes) override {
     const int saved = errno;

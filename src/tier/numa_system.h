@@ -14,7 +14,15 @@
 namespace thermocline::tier {
 
 // As the kernel numbers them (linux/mempolicy.h, which not every machine has).
-enum class MemoryPolicy : int { kDefault = 0, kPreferred = 1, kBind = 2 };
+enum class MemoryPolicy : int {
+  kDefault = 0,
+  kPreferred = 1,
+  kBind = 2,
+  kInterleave = 3,
+  kLocal = 4,
+  kPreferredMany = 5,
+  kWeightedInterleave = 6,
+};
 
 class NumaSystem {
  public:
@@ -36,6 +44,8 @@ class NumaSystem {
   virtual int MovePages(absl::Span<void* const> pages, int node, absl::Span<int> status) = 0;
   // The node of the page at `at`, by get_mempolicy.
   virtual int NodeOf(void* at) = 0;
+  // This process's memory policy, flags apart, and the nodes that it names, one bit each; *nodes is 0 where it names none.
+  virtual int Policy(MemoryPolicy* policy, uint64_t* nodes) = 0;
   // Copies from memory that may not be there any more: -EFAULT then, where memcpy would crash (process_vm_readv).
   virtual int CopyFrom(void* to, const void* from, int64_t bytes) = 0;
   // A whole small file of /proc or /sys; empty where it can't be read.

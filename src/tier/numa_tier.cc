@@ -135,7 +135,8 @@ absl::Status NumaTier::MapSlots() {
   memory_ = mapping_ + (granule - reinterpret_cast<uintptr_t>(mapping_) % granule) % granule;
   if (granule % kHugePage == 0) system_.AdviseHugePages(memory_, limit_ * granule, true);  // only faster
   const int bound = system_.Bind(memory_, limit_ * granule, MemoryPolicy::kPreferred, options_.node, false);
-  probes_.push_back({absl::StrCat("mbind to node ", options_.node), bound == 0 ? "ok" : ErrnoText(bound), ""});
+  probes_.push_back({absl::StrCat("placing memory on node ", options_.node, " (mbind)"),
+                     bound == 0 ? "mbind(MPOL_PREFERRED): ok" : ErrnoText(bound), ""});
   if (bound == -EINVAL) {
     return absl::NotFoundError(absl::StrCat(where, "mbind answered ", ErrnoText(bound), ": no such memory node, or this ",
                                             "process may not use it (Mems_allowed_list in /proc/self/status)"));
@@ -147,7 +148,7 @@ absl::Status NumaTier::MapSlots() {
   int status = 0;
   const int moved = system_.MovePages({&first, 1}, -1, {&status, 1});
   can_query_ = moved >= 0;
-  probes_.push_back({"move_pages, to ask where pages lie", can_query_ ? "ok" : ErrnoText(moved),
+  probes_.push_back({"asking where pages lie (move_pages)", absl::StrCat("move_pages: ", can_query_ ? "ok" : ErrnoText(moved)),
                      can_query_ ? "" : "get_mempolicy, page by page"});
   if (const int taken = TakeMemory(memory_); taken != 0) {
     if (taken == ENOMEM) {
@@ -157,6 +158,8 @@ absl::Status NumaTier::MapSlots() {
     }
     return Refused(where, "placing a first granule", -taken, "; take file:DIR instead");
   }
+  probes_.push_back({absl::StrCat("keeping memory on node ", options_.node, " (mbind, checked)"),
+                     absl::StrCat(FormatBytes(options_.granule_bytes), ": every page lies there, MPOL_BIND: ok"), ""});
   slots_.Grow(1);
   slot_count_.store(1, std::memory_order_release);
   return absl::OkStatus();

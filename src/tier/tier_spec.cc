@@ -12,6 +12,7 @@
 #include "src/base/parse_units.h"
 #include "src/tier/emulated_tier.h"
 #include "src/tier/numa_tier.h"
+#include "src/tier/slow_node.h"
 
 namespace thermocline::tier {
 namespace {
@@ -140,14 +141,17 @@ absl::StatusOr<TierRequest> ParseTierSpec(absl::string_view text) {
   return Bad(spec, absl::StrCat("no such kind of tier; write ", kForms));
 }
 
-absl::StatusOr<std::unique_ptr<BlockTier>> MakeBlockTier(const TierRequest& request, Bytes granule_bytes) {
+absl::StatusOr<std::unique_ptr<BlockTier>> MakeBlockTier(const TierRequest& request, Bytes granule_bytes,
+                                                         const TierMaking& making) {
   if (request.kind == TierRequest::Kind::kNuma) {
+    if (absl::Status status = CheckSlowNode(request.node, *making.numa); !status.ok()) return status;
     NumaTierOptions options;
     options.node = request.node;
     options.granule_bytes = granule_bytes;
     options.capacity = request.capacity;
-    absl::StatusOr<std::unique_ptr<NumaTier>> tier = NumaTier::Create(options);
+    absl::StatusOr<std::unique_ptr<NumaTier>> tier = NumaTier::Create(options, *making.numa);
     if (!tier.ok()) return tier.status();
+    if (making.probes != nullptr) *making.probes = (*tier)->probes();
     return *std::move(tier);
   }
   if (request.kind == TierRequest::Kind::kEmulated) {
@@ -172,6 +176,7 @@ absl::StatusOr<std::unique_ptr<BlockTier>> MakeBlockTier(const TierRequest& requ
   options.queue_depth = request.queue_depth;
   absl::StatusOr<std::unique_ptr<FileTier>> tier = FileTier::Create(options);
   if (!tier.ok()) return tier.status();
+  if (making.probes != nullptr) *making.probes = (*tier)->probes();
   return *std::move(tier);
 }
 

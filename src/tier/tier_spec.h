@@ -11,12 +11,15 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "src/base/probe_record.h"
 #include "src/base/units.h"
 #include "src/tier/block_tier.h"
 #include "src/tier/file_tier.h"
+#include "src/tier/numa_system.h"
 
 namespace thermocline::tier {
 
@@ -43,8 +46,15 @@ struct TierRequest {
 
 absl::StatusOr<TierRequest> ParseTierSpec(absl::string_view text);
 
-// Verification (a checksum a granule) is added by the caller, with VerifyingTier.
-absl::StatusOr<std::unique_ptr<BlockTier>> MakeBlockTier(const TierRequest& request, Bytes granule_bytes);
+// What making a tier may be given besides.
+struct TierMaking {
+  std::vector<ProbeRecord>* probes = nullptr;  // takes what was tried and answered, if the tier was made
+  NumaSystem* numa = &RealNumaSystem();        // for numa:NODE
+};
+
+// Refuses a memory node that fast memory is taken from (slow_node.h). Verification (a checksum a granule) is added by the caller, with VerifyingTier.
+absl::StatusOr<std::unique_ptr<BlockTier>> MakeBlockTier(const TierRequest& request, Bytes granule_bytes,
+                                                         const TierMaking& making = {});
 
 }  // namespace thermocline::tier
 

@@ -61,6 +61,7 @@ void Merge(std::vector<MemoryNode> other, std::vector<MemoryNode>* nodes) {
       at->bytes = source.bytes;
       at->bytes_source = source.bytes_source;
     }
+    at->free = source.free;
     at->has_cpus = source.has_cpus;  // the kernel knows; hwloc names the nearest CPUs where a node has none
     FillIn(source.read_bandwidth, &at->read_bandwidth);
     FillIn(source.write_bandwidth, &at->write_bandwidth);

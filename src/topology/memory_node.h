@@ -36,6 +36,7 @@ struct MemoryNode {
   NodeId id;
   Bytes bytes;  // memory that the node has; 0 when nobody says
   FigureSource bytes_source = FigureSource::kUnknown;
+  std::optional<Bytes> free;  // of them free now; nullopt when nobody says
   bool has_cpus = true;
   // As seen by the best initiator: the CPUs nearest to the node.
   Figure<BytesPerSecond> read_bandwidth;

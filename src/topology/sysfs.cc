@@ -11,12 +11,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "src/base/number_list.h"
 #include "src/topology/text_file.h"
 
 namespace thermocline::topology {
 namespace {
-
-constexpr int kMostNodes = 4096;  // more than MAX_NUMNODES of any kernel; a list that says more is broken
 
 absl::Status Nonsense(const std::string& path, absl::string_view text, absl::string_view expected) {
   return absl::InvalidArgumentError(absl::StrCat(path, " says \"", text, "\", expected ", expected));
@@ -36,7 +35,7 @@ std::vector<int> NumberedEntries(const std::string& directory, absl::string_view
   return numbers;
 }
 
-// MemTotal of a node's meminfo: "Node 0 MemTotal:       24640000 kB".
+// MemTotal and MemFree of a node's meminfo: "Node 0 MemTotal:       24640000 kB".
 absl::Status ReadBytes(const std::string& directory, MemoryNode* node) {
   const std::string path = absl::StrCat(directory, "/meminfo");
   const auto text = ReadTextFile(path);
@@ -44,13 +43,20 @@ absl::Status ReadBytes(const std::string& directory, MemoryNode* node) {
   if (!text.ok()) return text.status();
   for (absl::string_view line : absl::StrSplit(*text, '\n')) {
     const std::vector<absl::string_view> words = absl::StrSplit(line, ' ', absl::SkipEmpty());
-    if (words.size() < 4 || words[2] != "MemTotal:") continue;
+    const bool total = words.size() >= 4 && words[2] == "MemTotal:";
+    if (!total && (words.size() < 4 || words[2] != "MemFree:")) continue;
     int64_t kib = 0;
-    if (!absl::SimpleAtoi(words[3], &kib) || kib < 0) return Nonsense(path, line, "\"Node N MemTotal: BYTES kB\"");
-    node->bytes = KiB(kib);
-    node->bytes_source = FigureSource::kSysfs;
-    return absl::OkStatus();
+    if (!absl::SimpleAtoi(words[3], &kib) || kib < 0) {
+      return Nonsense(path, line, absl::StrCat("\"Node N ", words[2], " BYTES kB\""));
+    }
+    if (total) {
+      node->bytes = KiB(kib);
+      node->bytes_source = FigureSource::kSysfs;
+    } else {
+      node->free = KiB(kib);
+    }
   }
+  if (node->bytes_source == FigureSource::kSysfs) return absl::OkStatus();
   return Nonsense(path, text->substr(0, 60), "a MemTotal line");
 }
 
@@ -59,7 +65,7 @@ absl::Status ReadCpus(const std::string& directory, MemoryNode* node) {
   const auto text = ReadTextFile(path);
   if (absl::IsNotFound(text.status())) return absl::OkStatus();
   if (!text.ok()) return text.status();
-  const auto cpus = ParseNodeList(*text);
+  const auto cpus = ParseNumberList(*text);
   if (!cpus.ok()) return Nonsense(path, *text, "a list of CPUs as 0-3,8");
   node->has_cpus = !cpus->empty();
   return absl::OkStatus();
@@ -118,7 +124,7 @@ absl::StatusOr<std::map<int, int>> ReadKernelTiers(const std::string& root) {
     const auto text = ReadTextFile(path);
     if (absl::IsNotFound(text.status())) continue;
     if (!text.ok()) return text.status();
-    const auto nodes = ParseNodeList(*text);
+    const auto nodes = ParseNumberList(*text);
     if (!nodes.ok()) return Nonsense(path, *text, "a list of nodes as 0-3,8");
     for (int node : *nodes) tier_of[node] = tier;
   }
@@ -126,21 +132,6 @@ absl::StatusOr<std::map<int, int>> ReadKernelTiers(const std::string& root) {
 }
 
 }  // namespace
-
-absl::StatusOr<std::vector<int>> ParseNodeList(absl::string_view text) {
-  std::vector<int> numbers;
-  for (absl::string_view range : absl::StrSplit(text, ',', absl::SkipWhitespace())) {
-    const std::vector<absl::string_view> ends = absl::StrSplit(range, '-');
-    int first = 0;
-    int last = 0;
-    if (ends.size() > 2 || !absl::SimpleAtoi(ends.front(), &first) || !absl::SimpleAtoi(ends.back(), &last) ||
-        first < 0 || last < first || last - first > kMostNodes) {
-      return absl::InvalidArgumentError(absl::StrCat("\"", text, "\" is not a list like 0-3,8"));
-    }
-    for (int number = first; number <= last; ++number) numbers.push_back(number);
-  }
-  return numbers;
-}
 
 absl::StatusOr<std::vector<MemoryNode>> ReadSysfsNodes(const std::string& root) {
   const std::string directory = absl::StrCat(root, "/devices/system/node");

@@ -11,16 +11,12 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "absl/strings/string_view.h"
 #include "src/topology/memory_node.h"
 
 namespace thermocline::topology {
 
 // The nodes below root/devices/system/node, by id.
 absl::StatusOr<std::vector<MemoryNode>> ReadSysfsNodes(const std::string& root);
-
-// "0-2,5" -> 0 1 2 5; "" -> nothing. The kernel's list format.
-absl::StatusOr<std::vector<int>> ParseNodeList(absl::string_view text);
 
 }  // namespace thermocline::topology
 

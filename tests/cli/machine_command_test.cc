@@ -1,3 +1,5 @@
+#include <map>
+
 #include "nlohmann/json.hpp"
 #include "tests/cli/cli_fixture.h"
 
@@ -38,6 +40,26 @@ TEST_F(MachineCommand, TiersListsTheMemoryOfThisMachine) {
   ASSERT_GE(json["nodes"].size(), 1);
   EXPECT_EQ(json["slow"]["spec"], "file:/var/tmp");
   EXPECT_TRUE(json["slow"]["in_bytes_per_second"].is_null());
+}
+
+TEST_F(MachineCommand, TiersSaysWhatIsByteAddressable) {
+  for (const auto& [spec, addressable] : std::map<std::string, bool>{
+           {"file:/var/tmp,capacity=64MiB", false},
+           {"emulated:in=2GB/s,out=1GB/s,capacity=64MiB", false},
+           {"emulated:in=2GB/s,out=1GB/s,capacity=64MiB,addressable=yes", true}}) {
+    const SubprocessResult result = Thermocline({"tiers", "--json", "--slow", spec});
+    ASSERT_EQ(result.exit_status, 0) << result.err;
+    EXPECT_EQ(nlohmann::json::parse(result.out)["slow"]["byte_addressable"], addressable) << spec;
+  }
+}
+
+TEST_F(MachineCommand, FastMemoryIsNoSlowTier) {
+  if (std::filesystem::exists("/sys/devices/system/node/node1")) GTEST_SKIP() << "for a machine with one memory node";
+  const SubprocessResult run = Thermocline({"run", "--fast", "64MiB", "--slow", "numa:0", "--", "true"});
+  EXPECT_EQ(run.exit_status, 1);
+  EXPECT_THAT(run.err, HasSubstr("fast and slow would be the same memory"));
+  EXPECT_THAT(Thermocline({"doctor", "--slow", "numa:0"}).out, HasSubstr("numa:0 can't be used"));
+  EXPECT_THAT(Thermocline({"tiers", "--slow", "numa:0"}).out, HasSubstr("the same memory"));
 }
 
 TEST_F(MachineCommand, TiersTakesAnEmulatedTiersWordForItsSpeed) {

@@ -1,9 +1,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cerrno>
+
 #include "nlohmann/json.hpp"
 #include "src/cli/doctor.h"
 #include "src/cli/tiers.h"
+#include "tests/tier/played_numa.h"
 
 namespace thermocline::cli {
 namespace {
@@ -28,6 +31,42 @@ TEST(DoctorReportTest, SaysOfEachRefusalWhatIsUsedInstead) {
   EXPECT_THAT(text, HasSubstr("EPERM (Operation not permitted)\n       instead: threads that call preadv\n"));
   EXPECT_THAT(text, HasSubstr("1 of 2 probes were granted."));
   EXPECT_THAT(text, HasSubstr("can be used, as file:/var/tmp (threads, O_DIRECT)"));
+}
+
+TEST(DoctorReportTest, WhatCanBeHadAndIsNotTheDefaultIsNoRefusal) {
+  DoctorReport report = OneRefusal();
+  report.sections[0].records[0] = {"userfaultfd", "granted", "mprotect is in use", true};
+  const std::string text = FormatDoctorReport(report);
+  EXPECT_THAT(text, HasSubstr("yes  userfaultfd (can be had, not the default)\n       granted\n       mprotect is in use\n"));
+  EXPECT_THAT(text, HasSubstr("1 of 2 probes were granted."));
+  const auto json = nlohmann::json::parse(DoctorReportToJson(report))["sections"][0]["probes"];
+  EXPECT_EQ(json[0]["available"], true);
+  EXPECT_EQ(json[0]["default"], false);
+  EXPECT_EQ(json[1]["available"], false);
+}
+
+TEST(DoctorReportTest, OfAMemoryNodeItListsWhatTheTierAskedTheKernel) {
+  tier::PlayedNuma machine;
+  PlayTwoNodes(&machine);
+  machine.refused["move_pages to ask"] = -EPERM;
+  DoctorReport report;
+  report.slow = "numa:1,capacity=8MiB";
+  TrySlowTier(*tier::ParseTierSpec(report.slow), &report, machine);
+  ASSERT_TRUE(report.slow_status.ok()) << report.slow_status;
+  const std::string text = FormatDoctorReport(report);
+  EXPECT_THAT(text, HasSubstr("yes  placing memory on node 1 (mbind)\n       mbind(MPOL_PREFERRED): ok\n"));
+  EXPECT_THAT(text, HasSubstr("no   asking where pages lie (move_pages)\n       move_pages: EPERM"));
+  EXPECT_THAT(text, HasSubstr("instead: get_mempolicy, page by page\n"));
+  EXPECT_THAT(text, HasSubstr("yes  keeping memory on node 1"));
+}
+
+TEST(DoctorReportTest, OfANodeThatIsFastMemoryItSaysThatItCannotBeUsed) {
+  tier::PlayedNuma machine;
+  PlayTwoNodes(&machine);
+  DoctorReport report;
+  report.slow = "numa:0";
+  TrySlowTier(*tier::ParseTierSpec(report.slow), &report, machine);
+  EXPECT_THAT(FormatDoctorReport(report), HasSubstr("numa:0 can't be used: numa:0: fast memory is taken from node 0 too"));
 }
 
 TEST(DoctorReportTest, SaysWhyASlowTierCannotBeUsed) {
@@ -97,6 +136,20 @@ TEST(TiersReportTest, SaysTheSpeedOfTheSlowTierOnceItIsKnown) {
   const auto json = nlohmann::json::parse(TiersReportToJson(report));
   EXPECT_EQ(json["slow"]["in_bytes_per_second"], 2e9);
   EXPECT_EQ(json["slow"]["capacity_bytes"], int64_t{75} << 30);
+}
+
+TEST(TiersReportTest, SaysOfEachTierWhetherItIsByteAddressable) {
+  TiersReport report = CxlMachine();
+  EXPECT_THAT(FormatTiersReport(report), HasSubstr("75.0 GiB of room, not byte-addressable"));
+  auto json = nlohmann::json::parse(TiersReportToJson(report));
+  for (const auto& node : json["nodes"]) EXPECT_EQ(node["byte_addressable"], true);
+  EXPECT_EQ(json["slow"]["byte_addressable"], false);
+  report.slow.addressable = true;
+  EXPECT_THAT(FormatTiersReport(report), HasSubstr("75.0 GiB of room, byte-addressable"));
+  EXPECT_EQ(nlohmann::json::parse(TiersReportToJson(report))["slow"]["byte_addressable"], true);
+  report.slow.describe.clear();
+  report.slow.status = absl::NotFoundError("no such node");
+  EXPECT_TRUE(nlohmann::json::parse(TiersReportToJson(report))["slow"]["byte_addressable"].is_null());
 }
 
 TEST(TiersReportTest, AsJsonWhatIsUnknownIsNull) {

@@ -7,13 +7,12 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 
-#include <map>
-#include <set>
 #include <string>
 #include <vector>
 
 #include "src/tier/tier_spec.h"
 #include "tests/tier/frames.h"
+#include "tests/tier/played_numa.h"
 
 namespace thermocline::tier {
 namespace {
@@ -29,80 +28,6 @@ NumaTierOptions Options(int node = 0) {
   options.capacity = kGranule * 8;
   return options;
 }
-
-// The real calls, of which some fail; and a machine with a node 1 whose free pages are counted.
-class PlayedNuma : public NumaSystem {
- public:
-  std::map<std::string, int> refused;  // call -> minus errno
-  std::set<std::string> made;
-  bool two_nodes = false;
-  int64_t node1_free_pages = 1 << 20;
-  std::set<const void*> on_node1;
-
-  char* Map(int64_t bytes, int* error) override {
-    if ((*error = -Refusal("mmap")) != 0) return nullptr;
-    return real_.Map(bytes, error);
-  }
-  int Unmap(char* at, int64_t bytes) override { return real_.Unmap(at, bytes); }
-  int AdviseHugePages(char* at, int64_t bytes, bool wanted) override {
-    const int refusal = Refusal("madvise huge pages");
-    return refusal != 0 ? refusal : real_.AdviseHugePages(at, bytes, wanted);
-  }
-  int Populate(char* at, int64_t bytes) override {
-    const int refusal = Refusal("populate");
-    return refusal != 0 ? refusal : real_.Populate(at, bytes);
-  }
-  int Discard(char* at, int64_t bytes) override {
-    for (int64_t page = 0; page < bytes; page += 4096) node1_free_pages += on_node1.erase(at + page);
-    return real_.Discard(at, bytes);
-  }
-  int Bind(char* at, int64_t bytes, MemoryPolicy policy, int node, bool check) override {
-    const int refusal = Refusal(check ? "mbind to check" : "mbind");
-    if (refusal != 0 || two_nodes) return refusal;
-    return real_.Bind(at, bytes, policy, node, check);
-  }
-  int MovePages(absl::Span<void* const> pages, int node, absl::Span<int> status) override {
-    const int refusal = Refusal(node < 0 ? "move_pages to ask" : "move_pages");
-    if (refusal != 0) return refusal;
-    if (!two_nodes) return real_.MovePages(pages, node, status);
-    for (size_t i = 0; i < pages.size(); ++i) {
-      if (node == 1 && on_node1.count(pages[i]) == 0 && node1_free_pages > 0) {
-        --node1_free_pages;
-        on_node1.insert(pages[i]);
-      }
-      status[i] = node < 0 || on_node1.count(pages[i]) > 0 ? static_cast<int>(on_node1.count(pages[i])) : -ENOMEM;
-    }
-    return 0;
-  }
-  int NodeOf(void* at) override {
-    const int refusal = Refusal("get_mempolicy");
-    if (refusal != 0) return refusal;
-    return two_nodes ? static_cast<int>(on_node1.count(at)) : real_.NodeOf(at);
-  }
-  int CopyFrom(void* to, const void* from, int64_t bytes) override {
-    const int refusal = Refusal("copy");
-    return refusal != 0 ? refusal : real_.CopyFrom(to, from, bytes);
-  }
-  std::string ReadText(const char* path) override {
-    if (Refusal("sysfs") != 0) return "";
-    if (two_nodes && std::string(path).find("node1/") != std::string::npos) {
-      return "Node 1 MemTotal:        4194304 kB\nNode 1 MemFree:         1048576 kB\n";
-    }
-    return real_.ReadText(path);
-  }
-  int EventFd() override {
-    const int refusal = Refusal("eventfd");
-    return refusal != 0 ? refusal : real_.EventFd();
-  }
-
- private:
-  int Refusal(const std::string& call) {
-    made.insert(call);
-    const auto at = refused.find(call);
-    return at == refused.end() ? 0 : at->second;
-  }
-  NumaSystem& real_ = RealNumaSystem();
-};
 
 absl::Status StatusWith(const std::string& call, int error) {
   PlayedNuma system;

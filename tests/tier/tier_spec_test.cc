@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/tier/played_numa.h"
+
 namespace thermocline::tier {
 namespace {
 
@@ -94,7 +96,9 @@ TEST(TierSpecTest, TheSpecMakesTheTierItNames) {
   ASSERT_TRUE(in_place.ok()) << in_place.status();
   EXPECT_TRUE((*in_place)->addressable());
   EXPECT_THAT((*in_place)->Describe(), HasSubstr("addressable=yes"));
-  const auto node = MakeBlockTier(*ParseTierSpec("numa:0,capacity=8MiB"), MiB(2));
+  PlayedNuma numa;
+  PlayTwoNodes(&numa);
+  const auto node = MakeBlockTier(*ParseTierSpec("numa:1,capacity=8MiB"), MiB(2), {nullptr, &numa});
   ASSERT_TRUE(node.ok()) << node.status();
   EXPECT_EQ((*node)->capacity(), MiB(8));
   EXPECT_TRUE((*node)->addressable());

@@ -8,7 +8,6 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 
 const std::string kFixtures = THERMOCLINE_FIXTURES;
 
@@ -17,6 +16,7 @@ TEST(SysfsTest, ReadsSizesCpusAndDistances) {
   ASSERT_TRUE(nodes.ok()) << nodes.status();
   ASSERT_EQ(nodes->size(), 2);
   EXPECT_EQ((*nodes)[0].bytes, KiB(1010372));
+  EXPECT_EQ((*nodes)[0].free, KiB(950000));
   EXPECT_TRUE((*nodes)[0].has_cpus);
   EXPECT_FALSE((*nodes)[1].has_cpus);
   EXPECT_THAT((*nodes)[1].distances, ElementsAre(20, 10));
@@ -57,17 +57,6 @@ TEST(SysfsTest, NamesTheFileThatMakesNoSense) {
   ASSERT_TRUE(absl::IsInvalidArgument(nodes.status())) << nodes.status();
   EXPECT_THAT(std::string(nodes.status().message()), HasSubstr("node0/meminfo"));
   EXPECT_THAT(std::string(nodes.status().message()), HasSubstr("many kB"));
-}
-
-TEST(NodeListTest, ReadsRangesAndSingles) {
-  EXPECT_THAT(*ParseNodeList("0-2,5"), ElementsAre(0, 1, 2, 5));
-  EXPECT_THAT(*ParseNodeList(""), IsEmpty());
-}
-
-TEST(NodeListTest, RefusesWhatIsNoList) {
-  for (const char* text : {"x", "3-1", "-1", "1-2-3", "0-99999999", "1,,x"}) {
-    EXPECT_FALSE(ParseNodeList(text).ok()) << text;
-  }
 }
 
 }  // namespace
