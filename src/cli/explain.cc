@@ -1,4 +1,4 @@
-// thermocline explain plan.json [--layer N | --tensor ID] [--trace F]
+// thermocline explain plan.json [--layer N | --tensor ID] [--trace F [--slow SPEC]]
 
 #include <algorithm>
 #include <iostream>
@@ -10,7 +10,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "src/cli/command.h"
+#include "src/cli/explain_elsewhere.h"
 #include "src/cli/explain_plan.h"
+#include "src/cli/machine_flags.h"
 #include "src/plan/plan_file.h"
 #include "src/trace/trace_file.h"
 
@@ -22,9 +24,30 @@ struct Flags {
   std::string trace;
   std::optional<int32_t> layer;
   std::optional<int64_t> tensor;
+  MachineFlags machine;
 };
 
+constexpr char kNeedsTrace[] = "with --trace, the plan's own, and --slow it says what another place would cost\n";
+
+// The layer's or the tensor's part of the plan, and what would be if it were otherwise.
+absl::StatusOr<std::string> ExplainPart(const Flags& flags, const plan::MigrationPlan& plan,
+                                        const profile::Profile* profile, const plan::Machine& machine) {
+  const LayerId layer(flags.layer.value_or(0));
+  const TensorId tensor(flags.tensor.value_or(0));
+  const absl::StatusOr<std::string> text =
+      flags.layer.has_value() ? ExplainLayer(plan, profile, layer) : ExplainTensor(plan, profile, tensor);
+  if (!text.ok()) return text;
+  if (profile == nullptr) return absl::StrCat(*text, kNeedsTrace);
+  const absl::StatusOr<std::string> elsewhere = flags.layer.has_value()
+                                                    ? LayerElsewhere(plan, *profile, machine, layer)
+                                                    : TensorElsewhere(plan, *profile, machine, tensor);
+  if (!elsewhere.ok()) return elsewhere.status();
+  return absl::StrCat(*text, *elsewhere);
+}
+
 absl::Status Explain(const Flags& flags) {
+  const absl::StatusOr<plan::Machine> machine = flags.machine.Machine();
+  if (!machine.ok()) return machine.status();
   const absl::StatusOr<plan::MigrationPlan> plan = plan::LoadPlan(flags.plan);
   if (!plan.ok()) return plan.status();
   trace::TraceFile trace;
@@ -39,14 +62,8 @@ absl::Status Explain(const Flags& flags) {
     trace = *std::move(read);
   }
   const profile::Profile* const profile = flags.trace.empty() ? nullptr : &trace.profile;
-  absl::StatusOr<std::string> text;
-  if (flags.layer.has_value()) {
-    text = ExplainLayer(*plan, profile, LayerId(*flags.layer));
-  } else if (flags.tensor.has_value()) {
-    text = ExplainTensor(*plan, profile, TensorId(*flags.tensor));
-  } else {
-    text = ExplainPlan(*plan, profile);
-  }
+  const bool part = flags.layer.has_value() || flags.tensor.has_value();
+  const absl::StatusOr<std::string> text = part ? ExplainPart(flags, *plan, profile, *machine) : ExplainPlan(*plan, profile);
   if (!text.ok()) return absl::Status(text.status().code(), absl::StrCat(flags.plan, ": ", text.status().message()));
   std::cout << *text;
   return absl::OkStatus();
@@ -60,7 +77,9 @@ void RegisterExplain(CLI::App& app) {
   explain->add_option("PLAN", flags->plan, "A plan, as `thermocline plan` and tc_save_plan write them")->required();
   CLI::Option* const layer = explain->add_option("--layer", flags->layer, "What is done when this layer starts");
   explain->add_option("--tensor", flags->tensor, "Where this tensor lies, and when its granules move")->excludes(layer);
-  explain->add_option("--trace", flags->trace, "The trace that the plan was made from: adds names, uses and gaps");
+  explain->add_option("--trace", flags->trace,
+                      "The trace that the plan was made from: adds names, uses, gaps, and what other places would cost");
+  flags->machine.AddSlowTo(explain);
   SetAction(explain, [flags] { return Explain(*flags); });
 }
 

@@ -115,13 +115,17 @@ int ApplyComputeScale(const ComputeScale& scale, profile::Profile* profile) {
   return left_alone;
 }
 
-void MachineFlags::AddTo(CLI::App* subcommand) {
+void MachineFlags::AddSlowTo(CLI::App* subcommand) {
   subcommand
       ->add_option("--slow", slow,
                    "A slower tier, fastest first, repeatable: NAME:in=RATE[,out=RATE][,latency=TIME]"
                    "[,duplex=half|full][,addressable=yes|no][,capacity=SIZE]; without any: an SSD, "
                    "ssd:in=1.3GB/s,out=1.3GB/s,latency=80us,duplex=half")
       ->allow_extra_args(false);
+}
+
+void MachineFlags::AddTo(CLI::App* subcommand) {
+  AddSlowTo(subcommand);
   subcommand
       ->add_option("--compute", compute,
                    "How fast the machine computes, against the trace's: scale=20 divides the layers' times; "

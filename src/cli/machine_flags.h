@@ -38,6 +38,7 @@ struct MachineFlags {
   std::string granule = "2MiB";
 
   void AddTo(CLI::App* subcommand);
+  void AddSlowTo(CLI::App* subcommand);  // --slow alone
   absl::StatusOr<plan::Machine> Machine() const;
   absl::StatusOr<Bytes> Granule() const;
   // Rescales the profile's layers; says on stderr which it could not.

@@ -111,7 +111,8 @@ absl::StatusOr<MigrationPlan> IntervalPlanner::Plan(const PlannerInput& input) c
   options.frames = frames;
   options.region_begin = region_begin;
   options.region_end = region_begin + region;
-  options.use_in_place = tier.byte_addressable && options_.end_of_interval == EndOfInterval::kUseInPlace;
+  plan.waits = options_.end_of_interval == EndOfInterval::kWait;
+  options.use_in_place = options_.end_of_interval == EndOfInterval::kUseInPlace;
   SimulateIntervals(timeline, options, &plan);
   if (absl::Status status = Predict(input, &plan); !status.ok()) return status;
   return plan;

@@ -5,7 +5,7 @@
 // doesn't need is evicted. MIL is the one that minimises the exposed time, sum over intervals of max(0, bytes / BW - T),
 // among those that fit in space, Tensor(MIL) <= S - RS, and in time, Tensor(MIL) / BW <= T(MIL). At an interval's end
 // either all has arrived (case 1), or there was no fast space left (case 2) or no time (case 3): the rest is then waited
-// for, or used in slow memory. Where the tier isn't byte-addressable it is always waited for.
+// for, or left where it is: used there where compute can, else fetched by the touch that finds it missing.
 // Thread safety: const and stateless. Errors: see planner.h.
 #ifndef THERMOCLINE_PLAN_INTERVAL_PLANNER_H_
 #define THERMOCLINE_PLAN_INTERVAL_PLANNER_H_
@@ -17,7 +17,8 @@
 
 namespace thermocline::plan {
 
-// What to do with what has not arrived at an interval's end. The runtime tries each in a real step and keeps the faster.
+// What to do with what has not arrived at an interval's end. The runtime tries each in a real step and keeps the faster
+// (runtime/trial.h). kUseInPlace: no layer waits before it computes.
 enum class EndOfInterval { kWait, kUseInPlace };
 
 struct IntervalOptions {
@@ -46,7 +47,9 @@ IntervalScore ChooseInterval(const std::vector<IntervalScore>& scores);
 class IntervalPlanner final : public Planner {
  public:
   explicit IntervalPlanner(IntervalOptions options = {}) : options_(options) {}
-  absl::string_view name() const override { return "interval"; }
+  absl::string_view name() const override {
+    return options_.end_of_interval == EndOfInterval::kWait ? "interval" : "interval, in place";
+  }
   absl::StatusOr<MigrationPlan> Plan(const PlannerInput& input) const override;
 
  private:

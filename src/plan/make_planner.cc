@@ -1,5 +1,7 @@
 #include "src/plan/make_planner.h"
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "src/plan/first_touch_planner.h"
@@ -18,6 +20,17 @@ absl::StatusOr<std::unique_ptr<Planner>> MakePlanner(absl::string_view name) {
   if (name == "lru") return std::make_unique<LruPlanner>();
   return absl::InvalidArgumentError(
       absl::StrCat("'", name, "' is not a planner; known are ", absl::StrJoin(PlannerNames(), ", ")));
+}
+
+absl::StatusOr<std::vector<std::unique_ptr<Planner>>> MakeTrialPlanners(absl::string_view name) {
+  absl::StatusOr<std::unique_ptr<Planner>> planner = MakePlanner(name);
+  if (!planner.ok()) return planner.status();
+  std::vector<std::unique_ptr<Planner>> planners;
+  planners.push_back(*std::move(planner));
+  if (name == "interval") {
+    planners.push_back(std::make_unique<IntervalPlanner>(IntervalOptions{EndOfInterval::kUseInPlace}));
+  }
+  return planners;
 }
 
 }  // namespace thermocline::plan

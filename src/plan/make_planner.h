@@ -16,6 +16,10 @@ namespace thermocline::plan {
 // "lookahead", "interval", "first_touch", "lru". absl::InvalidArgumentError listing the known names for any other.
 absl::StatusOr<std::unique_ptr<Planner>> MakePlanner(absl::string_view name);
 
+// The planners whose plans a running program tries in real steps, to keep the fastest: the one of that name, and those
+// that differ from it in what only a trial can tell. Errors: as MakePlanner.
+absl::StatusOr<std::vector<std::unique_ptr<Planner>>> MakeTrialPlanners(absl::string_view name);
+
 // The names, the default first.
 std::vector<absl::string_view> PlannerNames();
 

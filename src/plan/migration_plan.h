@@ -56,7 +56,7 @@ struct LayerActions {
   std::vector<GranuleId> write_back;  // its last write is over: copy it out while it stays readable
   std::vector<GranuleId> provide;     // give it a frame without content: what is born here needs it
   std::vector<Fetch> fetch;           // may start now, frames permitting; sorted by deadline
-  std::vector<GranuleId> need;        // must be resident before the layer computes
+  std::vector<GranuleId> need;        // must be resident before the layer computes, where the plan waits
 };
 
 struct MigrationPlan {
@@ -69,6 +69,7 @@ struct MigrationPlan {
   int64_t layout_end = 0;   // one past the last offset that it uses
   Bytes short_lived_bytes;  // RS: size of the short-lived region
   int interval_layers = 0;  // MIL, for the planners that have one
+  bool waits = true;  // a layer waits for its `need` before it computes; false: only touches wait for what is away
   std::vector<Placement> placements;
   std::vector<LayerActions> layers;  // cyclic: after the last comes the first
   std::vector<GranuleId> resident_at_start;  // when layer 0 starts, before its actions, in the steady state

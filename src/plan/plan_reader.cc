@@ -125,6 +125,7 @@ class PlanParser {
     reader.Integer("layout_end", Presence::kRequired, 0, kMaxOffset, &plan_.layout_end);
     reader.Size("short_lived_bytes", Presence::kRequired, &plan_.short_lived_bytes);
     reader.Integer("interval_layers", Presence::kOptional, 0, kMaxLayers, &interval_layers);
+    reader.Boolean("waits", Presence::kOptional, &plan_.waits);
     reader.Number("predicted_seconds", Presence::kOptional, &plan_.predicted_seconds);
     reader.Number("predicted_exposed_seconds", Presence::kOptional, &plan_.predicted_exposed_seconds);
     reader.Size("predicted_in_bytes", Presence::kOptional, &plan_.predicted_in);

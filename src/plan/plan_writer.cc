@@ -55,6 +55,7 @@ std::string PlanToJson(const MigrationPlan& plan) {
   json["layout_end"] = plan.layout_end;
   json["short_lived_bytes"] = plan.short_lived_bytes.count();
   json["interval_layers"] = plan.interval_layers;
+  if (!plan.waits) json["waits"] = false;
   json["predicted_seconds"] = plan.predicted_seconds;
   json["predicted_exposed_seconds"] = plan.predicted_exposed_seconds;
   json["predicted_in_bytes"] = plan.predicted_in.count();

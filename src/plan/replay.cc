@@ -20,10 +20,12 @@ constexpr int kSteps = 3;
 
 enum class State : uint8_t { kAway, kQueued, kFetching, kResident };
 enum class WriteState : uint8_t { kNone, kQueued, kActive };
+enum class Hold : uint8_t { kAsPlanned, kFast, kSlow };
 
 struct Granule {
   State state = State::kAway;
   WriteState write = WriteState::kNone;
+  Hold hold = Hold::kAsPlanned;
   bool dirty = false;           // the slow copy is not what the frame holds
   bool rewritten = false;       // touched since its write-back was queued
   bool release_pending = false;
@@ -50,7 +52,7 @@ struct Touch {
 
 class Engine {
  public:
-  Engine(const Machine& machine, const MigrationPlan& plan, const GranuleTimeline& timeline)
+  Engine(const Machine& machine, const MigrationPlan& plan, const GranuleTimeline& timeline, const Held& held)
       : tier_(machine.slow.front()), plan_(plan), layers_(timeline.layers) {
     frames_ = std::max<int64_t>(plan.budget / plan.granule_bytes, 1);
     free_ = frames_;
@@ -59,12 +61,20 @@ class Engine {
     granules_.resize(timeline.granules.size());
     touches_.resize(layers_);
     for (size_t g = 0; g < timeline.granules.size(); ++g) AddLife(static_cast<int32_t>(g), timeline.granules[g]);
+    for (const GranuleId id : held.fast) {
+      if (const int32_t g = Find(id); g >= 0) {
+        granules_[g].hold = Hold::kFast;
+        StartResident(g);
+      }
+    }
+    for (const GranuleId id : held.slow) {
+      if (const int32_t g = Find(id); g >= 0) {
+        granules_[g].hold = Hold::kSlow;
+        slow_.push_back(g);
+      }
+    }
     for (const GranuleId id : plan.resident_at_start) {
-      const int32_t g = Find(id);
-      if (g < 0 || free_ == 0 || granules_[g].state != State::kAway) continue;
-      --free_;
-      granules_[g].state = State::kResident;
-      granules_[g].dirty = true;
+      if (const int32_t g = Planned(id); g >= 0) StartResident(g);
     }
     result_.exposed_per_layer.resize(layers_);
   }
@@ -89,11 +99,19 @@ class Engine {
  private:
   void AddLife(int32_t g, const GranuleLife& life) {
     index_[life.granule] = g;
+    ids_.push_back(life.granule);
     granules_[g].always_live = life.always_live;
     for (const GranuleUse& use : life.uses) {
       touches_[use.layer].push_back({g, use.write, use.live_for});
       granules_[g].live_until = use.layer - layers_ + use.live_for;
     }
+  }
+
+  void StartResident(int32_t g) {
+    if (free_ == 0 || granules_[g].state != State::kAway) return;
+    --free_;
+    granules_[g].state = State::kResident;
+    granules_[g].dirty = true;
   }
 
   void StartMeasuring() {
@@ -106,6 +124,11 @@ class Engine {
   int32_t Find(GranuleId id) const {
     const auto it = index_.find(id);
     return it == index_.end() ? -1 : it->second;
+  }
+  // -1 also for a granule that is held: what the plan says about it doesn't count.
+  int32_t Planned(GranuleId id) const {
+    const int32_t g = Find(id);
+    return g < 0 || granules_[g].hold != Hold::kAsPlanned ? -1 : g;
   }
   bool Live(const Granule& g) const { return g.always_live || g.live_until >= position_; }
 
@@ -155,27 +178,34 @@ class Engine {
 
   void StartLayer(int32_t l) {
     for (const Touch& touch : touches_[l]) granules_[touch.granule].wanted_at = position_;
+    for (const int32_t g : slow_) {
+      if (granules_[g].wanted_at != position_) Release(g, false);
+    }
     const LayerActions& actions = plan_.layers[l];
     for (const GranuleId id : actions.release) {
-      if (const int32_t i = Find(id); i >= 0) Release(i, false);
+      if (const int32_t i = Planned(id); i >= 0) Release(i, false);
     }
     for (const GranuleId id : actions.write_back) {
-      const int32_t i = Find(id);
+      const int32_t i = Planned(id);
       if (i >= 0 && granules_[i].state == State::kResident && Live(granules_[i]) && granules_[i].dirty) {
         QueueWrite(i, false);
       }
     }
     for (const GranuleId id : actions.provide) {
-      if (const int32_t i = Find(id); i >= 0) Provide(i);
+      if (const int32_t i = Planned(id); i >= 0) Provide(i);
     }
     for (const Fetch& fetch : actions.fetch) StartFetch(l, fetch);
-    for (const GranuleId id : actions.need) {
-      if (const int32_t i = Find(id); i >= 0) Need(i);
-    }
-    for (const GranuleId id : actions.need) {
-      if (const int32_t i = Find(id); i >= 0) WaitResident(i, &result_.forced_evictions);
-    }
+    if (plan_.waits) WaitForNeeds(actions);
     for (const Touch& touch : touches_[l]) Use(touch);
+  }
+
+  void WaitForNeeds(const LayerActions& actions) {
+    for (const GranuleId id : actions.need) {
+      if (const int32_t i = Planned(id); i >= 0) Need(i);
+    }
+    for (const GranuleId id : actions.need) {
+      if (const int32_t i = Planned(id); i >= 0) WaitResident(i, &result_.forced_evictions);
+    }
   }
 
   void Provide(int32_t i) {
@@ -193,7 +223,7 @@ class Engine {
   }
 
   void StartFetch(int32_t l, const Fetch& fetch) {
-    const int32_t i = Find(fetch.granule);
+    const int32_t i = Planned(fetch.granule);
     if (i < 0) return;
     Granule& g = granules_[i];
     g.release_pending = false;
@@ -240,6 +270,7 @@ class Engine {
   // What the plan has not brought: used in place where the tier allows it, fetched at once where not.
   void Demand(int32_t i) {
     Granule& g = granules_[i];
+    if (tier_.byte_addressable && !plan_.waits && g.state == State::kQueued) Release(i, false);  // too late: not at all
     if (tier_.byte_addressable && g.state == State::kAway) {
       AdvanceTo(now_ + std::max(in_seconds_, out_seconds_));
       return;
@@ -286,11 +317,12 @@ class Engine {
     };
     for (int32_t i = 0; i < static_cast<int32_t>(granules_.size()); ++i) {
       const Granule& g = granules_[i];
-      if (i == except || g.state != State::kResident || g.release_pending) continue;
+      if (i == except || g.hold == Hold::kFast || g.state != State::kResident || g.release_pending) continue;
       if (victim < 0 || key(g) < key(granules_[victim])) victim = i;
     }
     if (victim < 0) return false;
     ++*forced;
+    result_.evicted.push_back({ids_[victim], LayerId(static_cast<int32_t>(position_ % layers_))});
     Release(victim, true);
     return true;
   }
@@ -401,6 +433,8 @@ class Engine {
   std::vector<Granule> granules_;
   std::vector<std::vector<Touch>> touches_;
   absl::flat_hash_map<GranuleId, int32_t> index_;
+  std::vector<GranuleId> ids_;
+  std::vector<int32_t> slow_;  // held slow
   std::deque<int32_t> writes_;
   std::set<std::pair<int64_t, int32_t>> fetches_;
   Channel channels_[2];
@@ -411,6 +445,11 @@ class Engine {
 
 absl::StatusOr<ReplayResult> Replay(const profile::Profile& profile, const Machine& machine,
                                     const MigrationPlan& plan) {
+  return ReplayHolding(profile, machine, plan, {});
+}
+
+absl::StatusOr<ReplayResult> ReplayHolding(const profile::Profile& profile, const Machine& machine,
+                                           const MigrationPlan& plan, const Held& held) {
   if (machine.slow.empty() || !(machine.slow[0].in.rate() > 0) || !(machine.slow[0].out.rate() > 0)) {
     return absl::InvalidArgumentError("replay: the machine has no slow tier with bandwidth in both directions");
   }
@@ -426,7 +465,7 @@ absl::StatusOr<ReplayResult> Replay(const profile::Profile& profile, const Machi
     }
   }
   const GranuleTimeline timeline = MakeTimeline(profile, offsets, plan.granule_bytes);
-  return Engine(machine, plan, timeline).Run(profile.layers);
+  return Engine(machine, plan, timeline, held).Run(profile.layers);
 }
 
 }  // namespace thermocline::plan

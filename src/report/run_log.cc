@@ -31,7 +31,8 @@ absl::Status ReadStep(const trace::JsonSource& source, const JsonNode& node, int
   reader.Size("bytes_out", Presence::kOptional, &step.bytes_out);
   reader.Integer("demand_fetches", Presence::kOptional, 0, kMaxInt, &step.demand_fetches);
   reader.Boolean("profiled", Presence::kOptional, &step.profiled);
-  log->steps.push_back(step);
+  reader.String("planner", Presence::kOptional, &step.planner);
+  log->steps.push_back(std::move(step));
   return reader.Finish(nullptr);
 }
 
@@ -132,6 +133,7 @@ ordered_json ToJson(const RunStep& step) {
                        {"bytes_out", step.bytes_out.count()},
                        {"demand_fetches", step.demand_fetches}};
   if (step.profiled) json["profiled"] = true;
+  if (!step.planner.empty()) json["planner"] = step.planner;
   return json;
 }
 

@@ -36,6 +36,7 @@ struct RunStep {
   Bytes bytes_out;             // fast to slow
   int64_t demand_fetches = 0;  // granules fetched because they were touched
   bool profiled = false;       // the step in which the accesses were recorded: slower than the others
+  std::string planner;         // of the plan that it ran by; empty: by demand
 
   bool operator==(const RunStep&) const = default;
 };

@@ -77,6 +77,13 @@ TEST_F(PlanningCommand, APlanIsSavedAndExplained) {
   const SubprocessResult tensor = Thermocline({"explain", plan, "--tensor", "3", "--trace", trace});
   EXPECT_THAT(tensor.out, HasSubstr("tensor 3, 16.0 MiB"));
   EXPECT_THAT(tensor.out, HasSubstr("longest gap: from layer 1 (conv2) to layer 5 (conv1.backward)"));
+  EXPECT_THAT(tensor.out, HasSubstr("in fast memory all the time: "));
+  EXPECT_THAT(tensor.out, HasSubstr("in slow memory, brought in by each layer's touch: step time "));
+  const SubprocessResult layer =
+      Thermocline({"explain", plan, "--layer", "1", "--trace", trace, "--slow", "ssd:in=100MB/s"});
+  EXPECT_THAT(layer.out, HasSubstr("always slow: step time"));
+  EXPECT_THAT(Thermocline({"explain", plan, "--tensor", "3"}).out, HasSubstr("with --trace"));
+  EXPECT_EQ(Thermocline({"explain", plan, "--tensor", "3", "--trace", trace, "--slow", "ssd:in=magic"}).exit_status, 2);
   EXPECT_EQ(Thermocline({"explain", plan, "--layer", "6"}).exit_status, 1);
   EXPECT_THAT(Thermocline({"explain", plan, "--tensor", "99"}).err, HasSubstr("has no tensor 99"));
   EXPECT_EQ(Thermocline({"explain", plan, "--layer", "1", "--tensor", "3"}).exit_status, 2);

@@ -1,5 +1,8 @@
 #include "gtest/gtest.h"
 #include "src/plan/interval_planner.h"
+#include "src/plan/make_planner.h"
+#include "src/plan/replay.h"
+#include "tests/plan/plan_checker.h"
 #include "tests/plan/synthetic_profiles.h"
 
 namespace thermocline::plan {
@@ -79,7 +82,8 @@ TEST(IntervalPlannerTest, UsingInPlaceBringsNothingThatDidNotArrive) {
   EXPECT_LT(in_place->predicted_in, wait->predicted_in);
 }
 
-TEST(IntervalPlannerTest, ABlockTierIsAlwaysWaitedFor) {
+// A plan that doesn't wait leaves what has not arrived to the touch that finds it missing.
+TEST(IntervalPlannerTest, OnABlockTierWhatIsNotWaitedForComesByDemand) {
   const profile::Profile net = ConvNet();
   PlannerInput input;
   input.profile = &net;
@@ -88,7 +92,26 @@ TEST(IntervalPlannerTest, ABlockTierIsAlwaysWaitedFor) {
   const auto wait = IntervalPlanner({EndOfInterval::kWait, 4}).Plan(input);
   const auto in_place = IntervalPlanner({EndOfInterval::kUseInPlace, 4}).Plan(input);
   ASSERT_TRUE(wait.ok() && in_place.ok());
-  EXPECT_EQ(wait->predicted_in, in_place->predicted_in);
+  EXPECT_TRUE(wait->waits);
+  EXPECT_FALSE(in_place->waits);
+  EXPECT_EQ(in_place->planner, "interval, in place");
+  const auto waited = Replay(net, input.machine, *wait);
+  const auto demanded = Replay(net, input.machine, *in_place);
+  ASSERT_TRUE(waited.ok() && demanded.ok());
+  EXPECT_EQ(waited->demand_fetches, 0);
+  EXPECT_GT(demanded->demand_fetches, 0);
+  const absl::Status checked = CheckFrames(net, *in_place);
+  EXPECT_TRUE(checked.ok()) << checked;
+}
+
+TEST(IntervalPlannerTest, InARunningProgramBothEndsOfAnIntervalAreTried) {
+  const auto planners = MakeTrialPlanners("interval");
+  ASSERT_TRUE(planners.ok());
+  ASSERT_EQ(planners->size(), 2);
+  EXPECT_EQ((*planners)[0]->name(), "interval");
+  EXPECT_EQ((*planners)[1]->name(), "interval, in place");
+  EXPECT_EQ(MakeTrialPlanners("lookahead")->size(), 1);
+  EXPECT_FALSE(MakeTrialPlanners("astrology").ok());
 }
 
 }  // namespace

@@ -53,6 +53,13 @@ TEST(PlanFileTest, WhatIsSavedIsReadBackWhole) {
   std::filesystem::remove(path);
 }
 
+TEST(PlanFileTest, APlanThatDoesNotWaitSaysSo) {
+  MigrationPlan plan = SomePlan();
+  EXPECT_TRUE(PlanFromJson(PlanToJson(plan), "p.json")->waits);
+  plan.waits = false;
+  EXPECT_FALSE(PlanFromJson(PlanToJson(plan), "p.json")->waits);
+}
+
 TEST(PlanFileTest, ASmallPlanIsUnderstood) {
   const absl::StatusOr<MigrationPlan> plan = PlanFromJson(kSmall, "p.json");
   ASSERT_TRUE(plan.ok()) << plan.status();

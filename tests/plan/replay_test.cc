@@ -81,6 +81,22 @@ TEST_F(ReplayTest, AnAddressableTierIsUsedInPlaceInstead) {
   EXPECT_DOUBLE_EQ(result.exposed_seconds, 0.5);
 }
 
+TEST_F(ReplayTest, WhereNothingIsWaitedForALateFetchGivesWayToUseInPlace) {
+  machine_.slow[0].byte_addressable = true;
+  plan_.resident_at_start = {GranuleId(1)};
+  for (uint32_t l = 0; l < 2; ++l) {
+    plan_.layers[l].release = {GranuleId(1 - l)};
+    plan_.layers[l].fetch = {{GranuleId(l), LayerId(static_cast<int32_t>(l))}};
+    plan_.layers[l].need = {GranuleId(l)};
+  }
+  EXPECT_EQ(MustReplay().in, MiB(4));
+  plan_.waits = false;
+  const ReplayResult result = MustReplay();
+  EXPECT_EQ(result.in, Bytes(0));
+  EXPECT_EQ(result.late_fetches, 0);
+  EXPECT_DOUBLE_EQ(result.exposed_seconds, 1) << "half a second each, over the link";
+}
+
 TEST_F(ReplayTest, APlanForAnotherProfileIsRefused) {
   plan_.layers.resize(3);
   EXPECT_TRUE(absl::IsInvalidArgument(Replay(profile_, machine_, plan_).status()));
