@@ -1,4 +1,6 @@
 // The C API over runtime::Runtime: argument checks, status codes, the thread's last message. No logic of its own.
+#include <malloc.h>
+
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -116,7 +118,7 @@ tc_status tc_create(const tc_options* options, tc_runtime** runtime) {
     }
     raw = {OrEmpty(options->fast),    OrEmpty(options->slow), OrEmpty(options->planner),
            OrEmpty(options->plan_in), static_cast<int64_t>(options->granule_bytes), options->verify != 0,
-           /*profiler=*/""};
+           /*profiler=*/"",           /*model=*/""};
   }
   absl::StatusOr<tc_runtime*> made = Make(raw);
   if (!made.ok()) return Report(made.status());
@@ -200,7 +202,8 @@ tc_status tc_free(tc_runtime* runtime, void* pointer) {
 
 size_t tc_usable_size(tc_runtime* runtime, const void* pointer) {
   runtime = Resolve(runtime);
-  if (runtime == nullptr || runtime->runtime == nullptr || pointer == nullptr) return 0;
+  if (runtime == nullptr || pointer == nullptr) return 0;
+  if (runtime->runtime == nullptr) return malloc_usable_size(const_cast<void*>(pointer));
   return static_cast<size_t>(runtime->runtime->UsableBytes(pointer).count());
 }
 

@@ -179,7 +179,7 @@ void DeviceShareTest::ReadForEver(int depth, std::atomic<int64_t>* moved) {
 TEST_F(DeviceShareTest, AProcessWithAShortQueueIsNotStarvedByOneWithALongQueue) {
   auto* const shared = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   ASSERT_NE(shared, MAP_FAILED);
-  auto* const moved = new (shared) std::atomic<int64_t>[2]{};
+  auto* const moved = new (shared) std::atomic<int64_t>[2] {};
   std::vector<pid_t> children;
   for (const int depth : {256, 4}) {
     children.push_back(fork());

@@ -1,5 +1,5 @@
-// What the file tier does when the disk is full, fails, or may be written to no more today; and when any one of its system
-// calls fails at any moment.
+// What the file tier does when the disk is full, fails, or may be written to no more today; and when any one of its
+// system calls fails at any moment.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/resource.h>

@@ -1,4 +1,5 @@
-// What the file tier promises of its directory beyond the conformance suite: what it refuses, and what it leaves behind.
+// What the file tier promises of its directory beyond the conformance suite: what it refuses, and what it leaves
+// behind.
 #include "src/tier/file_tier.h"
 
 #include <fcntl.h>

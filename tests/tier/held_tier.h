@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "src/tier/block_tier.h"
+#include "src/tier/numa_system.h"
 #include "src/tier/slot_pool.h"
 
 namespace thermocline::tier {
@@ -153,13 +154,16 @@ class HeldTier final : public BlockTier {
     const Transfer transfer = waiting_.at(index);
     waiting_.erase(waiting_.begin() + index);
     if (error == 0 && !pool_.IsTaken(transfer.slot)) error = EINVAL;
+    if (error == 0 && transfer.direction == Direction::kOut) {
+      // A touch may take the source back while it is copied: a failed transfer then, as with the kernel, and no crash.
+      error = -RealNumaSystem().CopyFrom(SlotMemory(transfer.slot), transfer.memory, granule_.count());
+    }
     if (error != 0) {
       ++stats_.failures;
     } else if (transfer.direction == Direction::kIn) {
       std::memcpy(transfer.memory, SlotMemory(transfer.slot), granule_.count());
       stats_.bytes_in += granule_;
     } else {
-      std::memcpy(SlotMemory(transfer.slot), transfer.memory, granule_.count());
       stats_.bytes_out += granule_;
     }
     done_.push_back({transfer.tag, error});

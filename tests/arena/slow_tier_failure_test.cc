@@ -1,0 +1,153 @@
+// The slow tier fails at any moment of any migration: whichever transfer it is, once or for a while, full or broken,
+// every byte that could be kept is kept, nobody hangs, and it goes on.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "src/arena/allocator.h"
+#include "src/migrate/mover.h"
+#include "src/tier/emulated_tier.h"
+
+namespace thermocline::arena {
+namespace {
+
+using tier::Direction;
+
+constexpr Bytes kGranule = KiB(64);
+constexpr int kFrames = 8;
+constexpr int kTensors = 20;  // a granule each
+
+// Fails the transfers counted `first` to `last` in this direction.
+class BrokenFor final : public tier::BlockTier {
+ public:
+  BrokenFor(Direction direction, int error, int first, int last)
+      : direction_(direction), error_(error), first_(first), last_(last) {
+    tier::EmulatedTierOptions options;
+    options.granule_bytes = kGranule;
+    options.capacity = kGranule * 64;
+    options.in = options.out = BytesPerSecond(20e9);
+    under_ = *tier::EmulatedTier::Create(options);
+  }
+  int counted() const { return count_; }
+  int failed() const { return failed_; }
+
+  std::string Describe() const override { return under_->Describe(); }
+  Bytes granule_bytes() const override { return under_->granule_bytes(); }
+  Bytes capacity() const override { return under_->capacity(); }
+  SlotId AllocateSlot() override { return under_->AllocateSlot(); }
+  void FreeSlot(SlotId slot) override { under_->FreeSlot(slot); }
+  int max_in_flight() const override { return under_->max_in_flight(); }
+  int Submit(absl::Span<const tier::Transfer> transfers) override {
+    int taken = 0;
+    for (const tier::Transfer& transfer : transfers) {
+      if (transfer.direction == direction_) {
+        const int number = ++count_;
+        if (number >= first_ && number <= last_) {
+          refused_.push_back({transfer.tag, error_});
+          ++failed_;
+          ++taken;
+          continue;
+        }
+      }
+      if (under_->Submit({transfer}) == 0) {
+        if (transfer.direction == direction_) --count_;
+        break;
+      }
+      ++taken;
+    }
+    return taken;
+  }
+  void Reap(std::vector<tier::Completion>* completions, int64_t timeout_nanos) override {
+    under_->Reap(completions, refused_.empty() ? timeout_nanos : 0);
+    completions->insert(completions->end(), refused_.begin(), refused_.end());
+    refused_.clear();
+  }
+  void Wake() override { under_->Wake(); }
+  int ReadSync(SlotId slot, void* memory) override { return under_->ReadSync(slot, memory); }
+  tier::BlockTierStats Stats() const override { return under_->Stats(); }
+
+ private:
+  const Direction direction_;
+  const int error_, first_, last_;
+  std::unique_ptr<tier::BlockTier> under_;
+  std::atomic<int> count_{0}, failed_{0};
+  std::vector<tier::Completion> refused_;  // the mover's
+};
+
+// Writes, reads and rewrites two and a half times as much as there is room for, frees some on the way, and looks at
+// every byte. False when the failing transfers were never reached.
+bool Live(Direction direction, int error, int first, int last) {
+  BrokenFor tier(direction, error, first, last);
+  ResidencyOptions options;
+  options.granule_bytes = kGranule;
+  options.address_space = MiB(64);
+  options.frames = options.most_frames = kFrames;
+  const auto residency = *Residency::Create(options, os::RealMemory(), tier, MonotonicClock());
+  const auto allocator = *Allocator::Create(*residency);
+  migrate::MoverOptions mover_options;
+  mover_options.failure_pause_nanos = 100'000;
+  migrate::Mover mover(*residency, tier, MonotonicClock(), mover_options);
+  mover.Start();
+  std::vector<char*> tensors;
+  const auto fill = [](int i, int round) { return static_cast<char>(i * 3 + round); };
+  const auto holds = [](const char* tensor, char c) {
+    return std::all_of(tensor, tensor + kGranule.count(), [c](char byte) { return byte == c; });
+  };
+  for (int i = 0; i < kTensors; ++i) {
+    tensors.push_back(static_cast<char*>(allocator->Allocate(kGranule, Bytes(64), false, nullptr)));
+    EXPECT_NE(tensors[i], nullptr) << i;
+    if (tensors[i] == nullptr) break;
+    std::memset(tensors[i], fill(i, 0), kGranule.count());
+  }
+  for (int round = 1; round <= 2; ++round) {
+    for (size_t i = 0; i < tensors.size(); ++i) {
+      EXPECT_TRUE(holds(tensors[i], fill(static_cast<int>(i), round - 1))) << "tensor " << i << ", round " << round;
+      std::memset(tensors[i], fill(static_cast<int>(i), round), kGranule.count());
+    }
+  }
+  for (size_t i = 0; i < tensors.size(); i += 2) EXPECT_TRUE(allocator->Free(tensors[i], nullptr));
+  for (size_t i = 1; i < tensors.size(); i += 2) {
+    EXPECT_TRUE(holds(tensors[i], fill(static_cast<int>(i), 2)));
+    EXPECT_TRUE(allocator->Free(tensors[i], nullptr));
+  }
+  EXPECT_LE(residency->Stats().peak_frames, kFrames);
+  mover.Stop();
+  return tier.failed() > 0;
+}
+
+class AtAnyMoment : public ::testing::TestWithParam<std::tuple<Direction, int>> {};
+
+TEST_P(AtAnyMoment, OneTransferFails) {
+  const auto [direction, error] = GetParam();
+  int moments = 0;
+  while (moments < 200 && Live(direction, error, moments + 1, moments + 1)) {
+    ++moments;
+    ASSERT_FALSE(HasFailure()) << "when transfer " << moments << " failed";
+  }
+  EXPECT_GT(moments, 20) << "hardly anything moved, so hardly anything was tested";
+}
+
+// Three in a row are what a read survives (it is tried three times more); a write survives any number.
+TEST_P(AtAnyMoment, SeveralInARowFail) {
+  const auto [direction, error] = GetParam();
+  const int most = direction == Direction::kIn ? 3 : 100;
+  int moments = 0;
+  for (int first = 1; first < 200 && Live(direction, error, first, first + most - 1); first += 7) {
+    ++moments;
+    ASSERT_FALSE(HasFailure()) << "when transfers from " << first << " on failed";
+  }
+  EXPECT_GT(moments, 3);
+}
+
+INSTANTIATE_TEST_SUITE_P(SlowTier, AtAnyMoment,
+                         ::testing::Combine(::testing::Values(Direction::kIn, Direction::kOut),
+                                            ::testing::Values(ENOSPC, EIO)));
+
+}  // namespace
+}  // namespace thermocline::arena
