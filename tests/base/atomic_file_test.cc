@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -43,6 +44,26 @@ TEST_F(AtomicFile, IsWrittenWholeAndLeavesNothingBesideIt) {
   ASSERT_TRUE(WriteFileAtomically(Path("f"), "").ok());
   EXPECT_EQ(Contents(Path("f")), "");
   EXPECT_EQ(Entries(), 1);
+}
+
+TEST_F(AtomicFile, AKilledWriterLeavesNoHalfOfAFile) {
+  constexpr int kBytes = 16 << 20;
+  for (int round = 0; round < 5; ++round) {
+    const pid_t child = fork();
+    if (child == 0) {
+      const std::string text(kBytes, 'x');
+      for (int i = 0;; ++i) static_cast<void>(WriteFileAtomically(Path("f" + std::to_string(i)), text));
+    }
+    usleep(20'000 + round * 7'000);
+    kill(child, SIGKILL);
+    ASSERT_EQ(waitpid(child, nullptr, 0), child);
+    for (const auto& entry : fs::directory_iterator(folder_)) {
+      EXPECT_EQ(entry.path().filename().string().find("tmp"), std::string::npos) << entry.path();
+      EXPECT_EQ(fs::file_size(entry.path()), kBytes) << entry.path();
+    }
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+  }
 }
 
 TEST_F(AtomicFile, KeepsItsModeAndFollowsALink) {
