@@ -40,8 +40,8 @@ std::string Leaving(const profile::Profile& profile, const std::vector<TensorId>
   for (size_t i = 0; i < leaves.size() && i < kMostLeaving; ++i) {
     const auto tensor = std::find_if(profile.tensors.begin(), profile.tensors.end(),
                                      [&](const profile::Tensor& candidate) { return candidate.id == leaves[i]; });
-    parts.push_back(absl::StrCat(leaves[i].value(),
-                                 tensor == profile.tensors.end() ? "" : absl::StrCat(" (", FormatBytes(tensor->bytes), ")")));
+    parts.push_back(absl::StrCat(
+        leaves[i].value(), tensor == profile.tensors.end() ? "" : absl::StrCat(" (", FormatBytes(tensor->bytes), ")")));
   }
   if (leaves.size() > kMostLeaving) parts.push_back(absl::StrCat(leaves.size() - kMostLeaving, " more"));
   return absl::StrJoin(parts, ", ");
@@ -49,9 +49,9 @@ std::string Leaving(const profile::Profile& profile, const std::vector<TensorId>
 
 std::string ElsewhereText(const profile::Profile& profile, const plan::Elsewhere& elsewhere) {
   if (!elsewhere.possible) return Impossible(profile, elsewhere);
-  std::string text = absl::StrCat("step time ", Change(elsewhere.seconds), ", waiting ",
-                                  Change(elsewhere.exposed_seconds), "; in ", Change(elsewhere.in), ", out ",
-                                  Change(elsewhere.out));
+  std::string text =
+      absl::StrCat("step time ", Change(elsewhere.seconds), ", waiting ", Change(elsewhere.exposed_seconds), "; in ",
+                   Change(elsewhere.in), ", out ", Change(elsewhere.out));
   if (!elsewhere.leaves.empty()) {
     absl::StrAppend(&text, "\n    must leave instead: tensors ", Leaving(profile, elsewhere.leaves));
   }
@@ -69,7 +69,8 @@ absl::StatusOr<std::string> TensorElsewhere(const plan::MigrationPlan& plan, con
                       FormatBytes(what_if->as_planned.in), " in, ", FormatBytes(what_if->as_planned.out),
                       " out\nelsewhere, the rest of the plan as it is:\n  in fast memory all the time: ",
                       ElsewhereText(profile, what_if->fast),
-                      "\n  in slow memory, brought in by each layer's touch: ", ElsewhereText(profile, what_if->slow), "\n");
+                      "\n  in slow memory, brought in by each layer's touch: ", ElsewhereText(profile, what_if->slow),
+                      "\n");
 }
 
 absl::StatusOr<std::string> LayerElsewhere(const plan::MigrationPlan& plan, const profile::Profile& profile,

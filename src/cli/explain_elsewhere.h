@@ -1,7 +1,7 @@
 // What a tensor's place costs, and what another would: this plan, replayed with that one change, on a machine.
 //
-// Thread safety: pure functions. `profile` must be the plan's own. Errors: NotFound for a layer or tensor that the plan does
-// not have, else as plan::Replay.
+// Thread safety: pure functions. `profile` must be the plan's own. Errors: NotFound for a layer or tensor that the plan
+// does not have, else as plan::Replay.
 #ifndef THERMOCLINE_CLI_EXPLAIN_ELSEWHERE_H_
 #define THERMOCLINE_CLI_EXPLAIN_ELSEWHERE_H_
 

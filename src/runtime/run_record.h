@@ -20,6 +20,7 @@ struct StepRecord {
   Bytes bytes_out;
   int64_t demand_fetches = 0;
   bool profiled = false;
+  std::string planner;  // of the plan that it ran by; empty: by demand
 };
 
 struct LayerRecord {

@@ -53,9 +53,9 @@ absl::Status Runtime::Open() {
                  FormatBytes(settings_.granule_bytes).c_str(),
                  FormatBytes(settings_.granule_bytes * kFewestPlannedFrames).c_str());
   } else if (plans) {
-    auto planner = plan::MakePlanner(settings_.planner);
-    if (!planner.ok()) return planner.status();
-    planner_ = *std::move(planner);
+    auto planners = plan::MakeTrialPlanners(settings_.planner);
+    if (!planners.ok()) return planners.status();
+    planners_ = *std::move(planners);
   }
   arena::ResidencyOptions options;
   options.granule_bytes = settings_.granule_bytes;
@@ -92,9 +92,10 @@ Runtime::~Runtime() {
 // Uses frames of the budget as scratch memory, before anything else needs them.
 absl::Status Runtime::MeasureLink() {
   plan::TierSpec spec;
+  // Not byte_addressable, whatever the tier is: a running program copies what it touches.
   spec.name = tier_->Describe();
   spec.capacity = tier_->capacity();
-  if (planner_ == nullptr) return absl::OkStatus();
+  if (planners_.empty()) return absl::OkStatus();
   if (settings_.link.has_value()) {
     spec.in = settings_.link->in;
     spec.out = settings_.link->out;

@@ -24,6 +24,7 @@
 #include "src/migrate/mover.h"
 #include "src/os/futex.h"
 #include "src/plan/planner.h"
+#include "src/runtime/judge.h"
 #include "src/runtime/rhythm_follower.h"
 #include "src/runtime/run_record.h"
 #include "src/runtime/settings.h"
@@ -54,6 +55,7 @@ struct RhythmStats {
   int64_t allocations = 0;   // in a step of the last one that was planned
   int64_t layers = 0;
   int64_t placed_steps = 0;
+  int64_t fell_back = 0;     // times that steps by plan were slower than by demand, and were given up
 };
 
 class Runtime {
@@ -104,6 +106,12 @@ class Runtime {
 
  private:
   enum class Phase : uint8_t { kDemand, kProfiling, kPlaced };
+  // A rhythm of a program that marks no steps.
+  struct RhythmicShape {
+    int32_t rhythm;
+    uint64_t sequence_hash;  // of its shape; 0: no plan could be made, it runs by demand
+    Judge judge;             // by plan or by demand
+  };
 
   explicit Runtime(const Settings& settings) : settings_(settings) {}
   absl::Status Open();
@@ -124,9 +132,13 @@ class Runtime {
   void FreedInRhythm(const arena::Allocation& freed);
   Cue OnRhythmEventLocked(const RhythmEvent& event);
   void BeginRhythmicStepLocked(int32_t rhythm);
+  void EndRhythmicStepLocked();
+  RhythmicShape* FindRhythmicShape(int32_t rhythm);
   void AbandonStepLocked();
   void StopFollowingLocked();
+  void JudgeStepLocked(int64_t now);
   void SayRhythm();
+  void SayWay(const Judge& judge);
 
   void BeginLocked(bool profile, size_t shape);
   absl::Status EndLocked();
@@ -138,13 +150,13 @@ class Runtime {
   absl::Status FinishProfile();
   // Where steps are not marked, what comes before the first add_layer of a step belongs to the layer after its last.
   static void JoinHeadAndTail(profile::Profile* profile);
-  absl::StatusOr<plan::MigrationPlan> MakePlan(const profile::Profile& profile) const;
+  absl::StatusOr<plan::MigrationPlan> MakePlan(const profile::Profile& profile, const Trial& trial) const;
   absl::Status Replan(Shape& shape);
   void Activate(size_t index, int32_t layer);
   Bytes PlanBudget() const;
-  void FinishPlacedStep();
+  void FinishPlacedStep(double seconds);
   void ReportFloor(const profile::Profile& profile);
-  void RecordStep(bool profiled);
+  void RecordStep(bool profiled, double seconds);
   void StartRecordingIfDue();
   void RecordLayer(int64_t now, int64_t exposed);
 
@@ -156,7 +168,7 @@ class Runtime {
   std::unique_ptr<arena::Allocator> allocator_;
   std::unique_ptr<migrate::Mover> mover_;
   std::unique_ptr<StepRecorder> recorder_;
-  std::unique_ptr<plan::Planner> planner_;  // nullptr: by demand only
+  std::vector<std::unique_ptr<plan::Planner>> planners_;  // a Shape's trial chooses; none: by demand only
   plan::Machine machine_;
 
   std::atomic<Phase> phase_{Phase::kDemand};
@@ -194,12 +206,9 @@ class Runtime {
   // Programs that mark no steps.
   std::atomic<bool> follows_rhythm_{false};
   std::unique_ptr<RhythmFollower> follower_;
-  struct RhythmicShape {
-    int32_t rhythm;
-    uint64_t sequence_hash;  // of its shape; 0: no plan could be made, it runs by demand
-  };
   std::vector<RhythmicShape> rhythmic_shapes_;
   int32_t step_rhythm_ = -1;  // of the step that runs
+  int64_t rhythm_began_ = 0;  // when it began, by plan or by demand; 0: out of rhythm
   bool says_rhythm_ = false;
   RhythmStats rhythm_stats_;
 };

@@ -12,6 +12,7 @@
 #include "src/base/units.h"
 #include "src/plan/migration_plan.h"
 #include "src/profile/profile.h"
+#include "src/runtime/trial.h"
 
 namespace thermocline::runtime {
 
@@ -41,6 +42,7 @@ class Shape {
   profile::Profile profile;
   std::shared_ptr<const plan::MigrationPlan> plan;
   int64_t steps = 0;                      // run under this plan
+  Trial trial;                            // which planner's plan it is
   std::vector<double> measured_seconds;   // of each layer, waits taken off; the mean of the steps so far
 
  private:

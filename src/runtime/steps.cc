@@ -68,7 +68,7 @@ absl::Status Runtime::BeginStep() {
   }
   explicit_steps_ = true;
   if (steps_ > 0 || in_step_) FinishLayer();
-  const bool first = shapes_.empty() && planner_ != nullptr && steps_ >= kWarmUpSteps;
+  const bool first = shapes_.empty() && !planners_.empty() && steps_ >= kWarmUpSteps;
   BeginLocked(first || profile_next_, active_);
   return EnterLayer();
 }
@@ -134,7 +134,7 @@ void Runtime::BeginLocked(bool profile, size_t shape) {
   step_began_ = layer_began_ = clock_.NowNanos();
   step_exposed_ = layer_exposed_ = residency_->exposed_nanos();
   step_mover_stats_ = mover_->Stats();
-  if (profile && planner_ != nullptr) {
+  if (profile && !planners_.empty()) {
     profile_next_ = false;
     StartRecorder();
   } else if (!shapes_.empty() && (steps_ >= kWarmUpSteps || !explicit_steps_)) {
@@ -184,6 +184,7 @@ absl::Status Runtime::EnterLayer() {
     mover_->EnterLayer(position_ + layer);
   }
   absl::Status status;
+  if (!plan.waits) return status;
   for (GranuleId id : actions.need) {
     if (residency_->IsMapped(id)) continue;
     if (absl::Status waited = residency_->Wait(id); !waited.ok()) status.Update(waited);
@@ -209,11 +210,12 @@ absl::Status Runtime::EndLocked() {
   FinishLayer();
   absl::Status status;
   const bool profiled = phase_.load() == Phase::kProfiling;
-  RecordStep(profiled);
+  const double seconds = (layer_began_ - step_began_) * 1e-9;
+  RecordStep(profiled, seconds);
   if (profiled) {
     status = FinishProfile();
   } else if (phase_.load() == Phase::kPlaced) {
-    FinishPlacedStep();
+    FinishPlacedStep(seconds);
   }
   in_step_ = false;
   ++steps_;
@@ -227,14 +229,14 @@ Bytes Runtime::PlanBudget() const {
   return granule * residency_->frames().limit() - small;
 }
 
-absl::StatusOr<plan::MigrationPlan> Runtime::MakePlan(const profile::Profile& profile) const {
+absl::StatusOr<plan::MigrationPlan> Runtime::MakePlan(const profile::Profile& profile, const Trial& trial) const {
   plan::PlannerInput input;
   input.profile = &profile;
   input.machine = machine_;
   input.budget = PlanBudget();
   input.granule_bytes = settings_.granule_bytes;
   input.layout_base = allocator_->planned_begin();
-  return planner_->Plan(input);
+  return planners_[trial.current()]->Plan(input);
 }
 
 absl::Status Runtime::FinishProfile() {
@@ -242,10 +244,12 @@ absl::Status Runtime::FinishProfile() {
   phase_.store(Phase::kDemand);
   if (!explicit_steps_) JoinHeadAndTail(&profile);
   const uint64_t hash = profile::SequenceHash(profile);
-  absl::StatusOr<plan::MigrationPlan> plan = MakePlan(profile);
+  const Trial trial(static_cast<int>(planners_.size()));
+  absl::StatusOr<plan::MigrationPlan> plan = MakePlan(profile, trial);
   if (!plan.ok()) return plan.status();
   ReportFloor(profile);
   auto shape = std::make_unique<Shape>(std::move(profile), *std::move(plan));
+  shape->trial = trial;
   for (size_t i = 0; i < shapes_.size(); ++i) {
     if (profile::SequenceHash(shapes_[i]->profile) != hash) continue;
     shapes_[i] = std::move(shape);
@@ -258,7 +262,7 @@ absl::Status Runtime::FinishProfile() {
   return absl::OkStatus();
 }
 
-void Runtime::FinishPlacedStep() {
+void Runtime::FinishPlacedStep(double seconds) {
   Shape& shape = *shapes_[active_];
   ++shape.steps;
   // The time between steps is a layer too, and not over yet: only the step's own layers are compared.
@@ -272,9 +276,10 @@ void Runtime::FinishPlacedStep() {
     profile_next_ = true;
     return;
   }
-  if (std::find(std::begin(kReplanAfter), std::end(kReplanAfter), shape.steps) != std::end(kReplanAfter)) {
-    Replan(shape).IgnoreError();  // the old plan stays in use
-  }
+  // Plans are tried with layer times that placed steps took, not with those of the profile.
+  bool replan = shape.steps > kReplanAfter[0] && shape.trial.OnStep(seconds);
+  replan |= std::find(std::begin(kReplanAfter), std::end(kReplanAfter), shape.steps) != std::end(kReplanAfter);
+  if (replan) Replan(shape).IgnoreError();  // the old plan stays in use
 }
 
 // The same profile, with the layer times that placed steps took.
@@ -284,10 +289,11 @@ absl::Status Runtime::Replan(Shape& shape) {
   for (size_t i = 0; i < profile.layers.size() && i < shape.measured_seconds.size(); ++i) {
     profile.layers[i].seconds = std::max(1e-7, shape.measured_seconds[i]);
   }
-  absl::StatusOr<plan::MigrationPlan> plan = MakePlan(profile);
+  absl::StatusOr<plan::MigrationPlan> plan = MakePlan(profile, shape.trial);
   if (!plan.ok()) return plan.status();
   auto next = std::make_unique<Shape>(std::move(profile), *std::move(plan));
   next->steps = shape.steps;
+  next->trial = shape.trial;
   next->measured_seconds = std::move(shape.measured_seconds);
   shapes_[active_] = std::move(next);
   plan_running_ = false;  // the mover learns of it when the next step begins
@@ -351,15 +357,16 @@ void Runtime::ReportFloor(const profile::Profile& profile) {
 // ---------------------------------------------------------------------------------------------------------------------
 // Records.
 
-void Runtime::RecordStep(bool profiled) {
+void Runtime::RecordStep(bool profiled, double seconds) {
   const migrate::MoverStats now = mover_->Stats();
   StepRecord step;
-  step.seconds = (clock_.NowNanos() - step_began_) * 1e-9;
+  step.seconds = seconds;
   step.exposed_seconds = (residency_->exposed_nanos() - step_exposed_) * 1e-9;
   step.bytes_in = now.bytes_in - step_mover_stats_.bytes_in;
   step.bytes_out = now.bytes_out - step_mover_stats_.bytes_out;
   step.demand_fetches = now.demand_fetches - step_mover_stats_.demand_fetches;
   step.profiled = profiled;
+  if (phase_.load() == Phase::kPlaced) step.planner = shapes_[active_]->plan->planner;
   if (recording_) {
     recording_ = false;
     record_.moves = mover_->TakeRecords();

@@ -1,6 +1,7 @@
 // Runtime's third part: programs that mark no steps. Their rhythm begins the steps and the layers.
 #include <algorithm>
 #include <cstdio>
+#include <utility>
 
 #include "src/runtime/runtime.h"
 
@@ -14,7 +15,7 @@ constexpr size_t kMostRhythmicShapes = 32;
 
 void Runtime::FollowRhythm(bool says) {
   os::LockGuard guard(marks_lock_);
-  if (planner_ == nullptr || !shapes_.empty()) return;  // by demand only, or by a saved plan
+  if (planners_.empty() || !shapes_.empty()) return;  // by demand only, or by a saved plan
   follower_ = std::make_unique<RhythmFollower>();
   says_rhythm_ = says;
   rhythm_stats_.sought = true;
@@ -48,7 +49,9 @@ void* Runtime::AllocateInRhythm(Bytes bytes, Bytes alignment, const void* call_s
   }
   uint64_t serial = 0;
   void* pointer = nullptr;
-  if (offset >= 0 && alignment <= arena::Allocator::kPage) pointer = allocator_->AllocateAt(offset, bytes, &serial);
+  if (offset >= 0 && alignment <= arena::Allocator::kPage) {
+    pointer = Secured(allocator_->AllocateAt(offset, bytes, &serial), bytes);
+  }
   const bool profiling = phase_.load() == Phase::kProfiling;
   if (pointer == nullptr) pointer = AllocateAnywhere(bytes, alignment, profiling, &serial);
   if (profiling && pointer != nullptr && serial != 0) {
@@ -81,32 +84,52 @@ Cue Runtime::OnRhythmEventLocked(const RhythmEvent& event) {
       while (in_step_ && layer_.load() < cue.layer) NextLayerLocked("").IgnoreError();  // nobody asks
       break;
     case Cue::Action::kLost:
+      rhythm_began_ = 0;
       AbandonStepLocked();
       break;
   }
   return cue;
 }
 
-void Runtime::BeginRhythmicStepLocked(int32_t rhythm) {
-  explicit_steps_ = true;
-  if (in_step_) {
-    const bool profiled = phase_.load() == Phase::kProfiling;
-    if (phase_.load() == Phase::kPlaced) ++rhythm_stats_.placed_steps;
-    const bool planned = EndLocked().ok();
-    if (profiled) {
-      std::erase_if(rhythmic_shapes_, [this](const RhythmicShape& known) { return known.rhythm == step_rhythm_; });
-      if (rhythmic_shapes_.size() == kMostRhythmicShapes) rhythmic_shapes_.erase(rhythmic_shapes_.begin());
-      rhythmic_shapes_.push_back(
-          {step_rhythm_, planned ? profile::SequenceHash(shapes_[active_]->profile) : uint64_t{0}});
-      if (planned) SayRhythm();
-    }
-  }
-  step_rhythm_ = rhythm;
+Runtime::RhythmicShape* Runtime::FindRhythmicShape(int32_t rhythm) {
   const auto known = std::find_if(rhythmic_shapes_.begin(), rhythmic_shapes_.end(),
                                   [rhythm](const RhythmicShape& shape) { return shape.rhythm == rhythm; });
-  if (known != rhythmic_shapes_.end() && known->sequence_hash == 0) return AbandonStepLocked();
+  return known == rhythmic_shapes_.end() ? nullptr : &*known;
+}
+
+void Runtime::EndRhythmicStepLocked() {
+  const bool profiled = phase_.load() == Phase::kProfiling;
+  if (phase_.load() == Phase::kPlaced) ++rhythm_stats_.placed_steps;
+  const bool planned = EndLocked().ok();
+  if (!profiled) return;
+  const double demand_seconds = follower_->rhythm().seconds;  // of a period before it was found
+  std::erase_if(rhythmic_shapes_, [this](const RhythmicShape& known) { return known.rhythm == step_rhythm_; });
+  if (rhythmic_shapes_.size() == kMostRhythmicShapes) rhythmic_shapes_.erase(rhythmic_shapes_.begin());
+  rhythmic_shapes_.push_back({step_rhythm_, planned ? profile::SequenceHash(shapes_[active_]->profile) : uint64_t{0},
+                              Judge(demand_seconds)});
+  if (planned) SayRhythm();
+}
+
+// The rhythm's step that ends now, by plan or by demand, and so the way of the next.
+void Runtime::JudgeStepLocked(int64_t now) {
+  const int64_t began = std::exchange(rhythm_began_, now);
+  RhythmicShape* const known = FindRhythmicShape(step_rhythm_);
+  if (began == 0 || known == nullptr || known->sequence_hash == 0) return;
+  if (phase_.load() != (known->judge.way() == Way::kPlanned ? Phase::kPlaced : Phase::kDemand)) return;
+  if (!known->judge.OnStep((now - began) * 1e-9)) return;
+  if (known->judge.way() == Way::kDemand) ++rhythm_stats_.fell_back;
+  SayWay(known->judge);
+}
+
+void Runtime::BeginRhythmicStepLocked(int32_t rhythm) {
+  explicit_steps_ = true;
+  JudgeStepLocked(clock_.NowNanos());
+  if (in_step_) EndRhythmicStepLocked();
+  step_rhythm_ = rhythm;
+  const RhythmicShape* const known = FindRhythmicShape(rhythm);
+  if (known != nullptr && (known->sequence_hash == 0 || known->judge.way() == Way::kDemand)) return AbandonStepLocked();
   size_t shape = shapes_.size();
-  if (known != rhythmic_shapes_.end()) {
+  if (known != nullptr) {
     shape = std::find_if(shapes_.begin(), shapes_.end(), [&](const std::unique_ptr<Shape>& candidate) {
               return profile::SequenceHash(candidate->profile) == known->sequence_hash;
             }) - shapes_.begin();
@@ -143,6 +166,19 @@ void Runtime::SayRhythm() {
                "thermocline: rhythm found: %d large allocations a step, in %d layers; planned after one step was "
                "profiled\n",
                rhythm.allocations, rhythm.layers);
+}
+
+void Runtime::SayWay(const Judge& judge) {
+  if (!says_rhythm_) return;
+  const double seconds = judge.other_seconds();
+  if (judge.way() == Way::kDemand) {
+    std::fprintf(stderr,
+                 "thermocline: a step by plan takes %.3g s, longer than by demand: going on by demand. The plan has "
+                 "another try later\n",
+                 seconds);
+  } else {
+    std::fprintf(stderr, "thermocline: a step by demand takes %.3g s: trying the plan again\n", seconds);
+  }
 }
 
 }  // namespace thermocline::runtime

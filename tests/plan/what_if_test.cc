@@ -13,8 +13,8 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
 // Three layers of one second; weight 0 is read in layer 0, weight 1 in layer 1, weight 2 in layer 2. Each is a granule,
-// and takes half a second over the link. Two frames: weight 0 stays, the others take turns. Weight 2 comes when its layer
-// starts, which is waited for; weight 1 comes while layer 0 computes.
+// and takes half a second over the link. Two frames: weight 0 stays, the others take turns. Weight 2 comes when its
+// layer starts, which is waited for; weight 1 comes while layer 0 computes.
 class WhatIfTest : public ::testing::Test {
  protected:
   WhatIfTest() : machine_(OneTier(static_cast<double>(MiB(2).count()) * 2)) {

@@ -1,48 +1,16 @@
 // A network's losses are the same to the last bit with and without placement, at every budget, with every planner.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "src/runtime/runtime.h"
-#include "tests/runtime/small_network.h"
+#include "tests/runtime/network_on_runtime.h"
 
 namespace thermocline {
 namespace {
 
-constexpr int kLayers = 12;
-constexpr int64_t kWidth = 96 * 1024;  // floats: 384 KiB a tensor, about 10 MiB at the peak
 constexpr int kSteps = 10;
-
-runtime::Settings SmallSettings(const std::string& slow, Bytes fast, const std::string& planner) {
-  runtime::RawSettings raw;
-  raw.fast = std::to_string(fast.count());
-  raw.slow = slow;
-  raw.planner = planner;
-  raw.granule_bytes = KiB(64).count();
-  return *ReadSettings(raw, [](const char*) { return std::nullopt; });
-}
-
-NetworkHooks On(runtime::Runtime& runtime) {
-  NetworkHooks hooks;
-  hooks.allocate = [&](size_t bytes) { return runtime.Allocate(Bytes(static_cast<int64_t>(bytes)), Bytes(64)); };
-  hooks.free = [&](void* pointer) { EXPECT_TRUE(runtime.Free(pointer)); };
-  hooks.begin_step = [&] { EXPECT_TRUE(runtime.BeginStep().ok()); };
-  hooks.add_layer = [&] { EXPECT_TRUE(runtime.AddLayer("").ok()); };
-  hooks.end_step = [&] { EXPECT_TRUE(runtime.EndStep().ok()); };
-  return hooks;
-}
-
-NetworkHooks OnMalloc() { return {[](size_t bytes) { return std::malloc(bytes); }, [](void* pointer) { std::free(pointer); }}; }
-
-std::vector<double> Losses(NetworkHooks hooks, const std::vector<int>& scales) {
-  SmallNetwork network(std::move(hooks), kLayers, kWidth);
-  std::vector<double> losses;
-  for (size_t step = 0; step < scales.size(); ++step) losses.push_back(network.Step(static_cast<int>(step), scales[step]));
-  return losses;
-}
 
 struct Case {
   const char* name;

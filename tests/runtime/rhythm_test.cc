@@ -3,9 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <random>
 #include <vector>
 
+#include "src/runtime/judge.h"
 #include "src/runtime/rhythm_follower.h"
 
 namespace thermocline::runtime {
@@ -256,6 +258,56 @@ TEST_F(Follower, ManyRhythmsAreForgottenInOrder) {
   }
   Play(program);
   EXPECT_GE(begun_, 20);
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+// So many steps of so many seconds; how many of them made it change its way.
+int Changes(Judge& judge, int steps, double seconds) {
+  int changes = 0;
+  for (int i = 0; i < steps; ++i) changes += judge.OnStep(seconds) ? 1 : 0;
+  return changes;
+}
+
+TEST(JudgeTest, StepsByPlanThatAreSlowerThanByDemandAreGivenUp) {
+  Judge judge(1.0);
+  EXPECT_EQ(Changes(judge, Judge::kSettling + Judge::kInARow - 1, 1.5), 0);
+  EXPECT_TRUE(judge.OnStep(1.5));
+  EXPECT_EQ(judge.way(), Way::kDemand);
+  EXPECT_DOUBLE_EQ(judge.other_seconds(), 1.5);
+}
+
+TEST(JudgeTest, ALittleSlowerOrSlowNowAndThenIsKept) {
+  Judge judge(1.0);
+  EXPECT_EQ(Changes(judge, 100, 1.09), 0);
+  for (int i = 0; i < 50; ++i) {
+    EXPECT_EQ(Changes(judge, Judge::kInARow - 1, 3), 0);
+    EXPECT_EQ(Changes(judge, 1, 1), 0);
+  }
+  Judge unknown;
+  EXPECT_EQ(Changes(unknown, 100, 99), 0) << "nothing to compare with";
+}
+
+TEST(JudgeTest, GoesBackToThePlanWhereDemandIsSlowerAfterAll) {
+  Judge judge(1.0);  // a lucky step
+  EXPECT_EQ(Changes(judge, 6, 1.5), 1);
+  EXPECT_EQ(Changes(judge, 6, 2.0), 1);
+  EXPECT_EQ(judge.way(), Way::kPlanned);
+  EXPECT_EQ(Changes(judge, 100, 1.5), 0) << "now it is known better";
+}
+
+TEST(JudgeTest, ThePlanHasAnotherTryLaterAndLessAndLessOften) {
+  Judge judge(1.0);
+  int64_t wait = Judge::kFirstRetry;
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_EQ(Changes(judge, Judge::kSettling + Judge::kInARow, 1.5), 1);
+    EXPECT_EQ(judge.way(), Way::kDemand);
+    EXPECT_EQ(Changes(judge, static_cast<int>(Judge::kSettling + wait) - 1, 1.0), 0) << i;
+    EXPECT_TRUE(judge.OnStep(1.0)) << i;
+    EXPECT_EQ(judge.way(), Way::kPlanned);
+    wait = std::min(2 * wait, Judge::kLongestRetry);
+  }
+  EXPECT_EQ(wait, Judge::kLongestRetry);
 }
 
 }  // namespace
