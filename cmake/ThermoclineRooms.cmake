@@ -34,6 +34,8 @@ function(thermocline_room name)
   endforeach()
 endfunction()
 
+include(${CMAKE_CURRENT_LIST_DIR}/ThermoclineSkips.cmake)
+
 # What the sanitizer presets build in CI: the tests with the label sanitize, and what those need.
 add_custom_target(sanitize_tests)
 
@@ -53,5 +55,6 @@ function(thermocline_test name)
     set(TEST_TIMEOUT 120)
   endif()
   add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES TIMEOUT ${TEST_TIMEOUT} LABELS "${TEST_LABELS}")
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${TEST_TIMEOUT} LABELS "${TEST_LABELS}"
+    SKIP_REGULAR_EXPRESSION "${THERMOCLINE_ALL_SKIPPED}")
 endfunction()

@@ -54,7 +54,7 @@ TEST_F(MachineCommand, TiersSaysWhatIsByteAddressable) {
 }
 
 TEST_F(MachineCommand, FastMemoryIsNoSlowTier) {
-  if (std::filesystem::exists("/sys/devices/system/node/node1")) GTEST_SKIP() << "for a machine with one memory node";
+  if (std::filesystem::exists("/sys/devices/system/node/node1")) GTEST_SKIP() << "needs a machine with one memory node";
   const SubprocessResult run = Thermocline({"run", "--fast", "64MiB", "--slow", "numa:0", "--", "true"});
   EXPECT_EQ(run.exit_status, 1);
   EXPECT_THAT(run.err, HasSubstr("fast and slow would be the same memory"));

@@ -124,7 +124,7 @@ class ProfilerConformance : public ::testing::TestWithParam<const char*> {
     if (gate.ok()) return;
     // The only way out: the kernel lacks it or forbids it, and the message says so.
     ASSERT_TRUE(absl::IsUnimplemented(gate.status()) || absl::IsPermissionDenied(gate.status())) << gate.status();
-    GTEST_SKIP() << gate.status();
+    GTEST_SKIP() << "needs a kernel that has this profiler and allows it: " << gate.status().message();
   }
   static char Read(const char* at) { return *static_cast<const volatile char*>(at); }
   static void Write(char* at, char value) { *static_cast<volatile char*>(at) = value; }

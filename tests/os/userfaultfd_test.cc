@@ -115,6 +115,8 @@ TEST(UserfaultfdOpen, TheKernelsErrnoIsHandedOn) {
 // On the kernel at hand. Every kernel from 6.1 on has what is asked for here, for every process; where a filter forbids
 // the call, that answer is all there is to see.
 
+constexpr char kNeeds[] = "needs a system whose seccomp filter allows userfaultfd";
+
 class RealUserfaultfdTest : public ::testing::Test {
  protected:
   void TearDown() override {
@@ -156,7 +158,7 @@ class InPlace final : public FaultHandler {
 
 TEST_F(RealUserfaultfdTest, AMissingPageIsFilledByAnotherThreadWhileTheTouchSleeps) {
   Userfaultfd* const uffd = Open(0);
-  if (uffd == nullptr) GTEST_SKIP() << "userfaultfd is forbidden here";
+  if (uffd == nullptr) GTEST_SKIP() << kNeeds;
   char* const at = Map(2);
   std::vector<char> content(kPage, 'x');
   ASSERT_EQ(uffd->Register(at, Bytes(2 * kPage), kMissing), 0);
@@ -182,7 +184,7 @@ TEST_F(RealUserfaultfdTest, AMissingPageIsFilledByAnotherThreadWhileTheTouchSlee
 
 TEST_F(RealUserfaultfdTest, AMinorFaultIsContinuedByTheFaultingThreadItself) {
   Userfaultfd* const uffd = Open(feature::kSigbus | feature::kMinorShared);
-  if (uffd == nullptr) GTEST_SKIP() << "userfaultfd is forbidden here";
+  if (uffd == nullptr) GTEST_SKIP() << kNeeds;
   const int memfd = static_cast<int>(syscall(SYS_memfd_create, "minor", MFD_CLOEXEC));
   ASSERT_EQ(ftruncate(memfd, 4 * kPage), 0);
   char* const writer = Map(4, memfd);
@@ -206,7 +208,7 @@ TEST_F(RealUserfaultfdTest, AMinorFaultIsContinuedByTheFaultingThreadItself) {
 
 TEST_F(RealUserfaultfdTest, AWriteToAProtectedPageFaultsAndAReadDoesNot) {
   Userfaultfd* const uffd = Open(feature::kSigbus | feature::kWriteProtect);
-  if (uffd == nullptr) GTEST_SKIP() << "userfaultfd is forbidden here";
+  if (uffd == nullptr) GTEST_SKIP() << kNeeds;
   char* const at = Map(1);
   at[0] = 'a';
   ASSERT_EQ(uffd->Register(at, Bytes(kPage), kWriteProtect), 0);
@@ -227,7 +229,7 @@ TEST_F(RealUserfaultfdTest, AWriteToAProtectedPageFaultsAndAReadDoesNot) {
 
 TEST_F(RealUserfaultfdTest, MoveTakesPagesAlongWhereTheKernelHasIt) {
   Userfaultfd* const uffd = Open(0);
-  if (uffd == nullptr) GTEST_SKIP() << "userfaultfd is forbidden here";
+  if (uffd == nullptr) GTEST_SKIP() << kNeeds;
   char* const from = Map(1);
   char* const to = Map(1);
   from[7] = 'v';

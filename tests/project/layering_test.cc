@@ -48,6 +48,8 @@ TEST(Checkout, EveryHeaderOpensWithItsContractAndIsGuarded) { ExpectNone(HeaderF
 
 TEST(Checkout, NoFileIsLongerThan600Lines) { ExpectNone(LengthFaults(kRoot, 600)); }
 
+TEST(Checkout, EverySkipSaysWhichMachineItNeeds) { ExpectNone(SkipFaults(kRoot)); }
+
 TEST(Documents, LinkAndNameOnlyWhatExists) { ExpectNone(DocumentFaults(kRoot)); }
 
 #ifdef THERMOCLINE_COMMAND

@@ -30,6 +30,9 @@ Faults HeaderFaults(const std::filesystem::path& root);
 // Source files and scripts of more than `limit` lines.
 Faults LengthFaults(const std::filesystem::path& root, int limit);
 
+// Tests that are skipped without saying what they need: GTEST_SKIP() << "needs ...". scripts/test lists them.
+Faults SkipFaults(const std::filesystem::path& root);
+
 // Relative links of *.md that lead nowhere, and `code spans` that name a file below a top folder that doesn't exist.
 Faults DocumentFaults(const std::filesystem::path& root);
 

@@ -87,6 +87,13 @@ TEST_F(SourceTree, ALongFileIsAFaultAndAFixtureIsNot) {
   EXPECT_THAT(LengthFaults(root_, 3), ElementsAre(HasSubstr("src/tier/a.cc:4")));
 }
 
+TEST_F(SourceTree, ASkipThatDoesNotSayWhatItNeedsIsAFault) {
+  const std::string skip = "  if (!there) GTEST_SKIP" "() << ";
+  Write("tests/tier/a_test.cc", skip + "\"not here\";\n" + skip + "\"needs a second memory node\";\n" + skip +
+                                    "status;\n" + skip + "kNeeds;\n");
+  EXPECT_THAT(SkipFaults(root_), ElementsAre(HasSubstr("a_test.cc:1"), HasSubstr("a_test.cc:3")));
+}
+
 TEST_F(SourceTree, ALinkThatLeadsNowhereIsAFault) {
   Write("docs/a.md", "See [b](b.md#part), [web](https://example.org/x), [c](../src/c.md).\n");
   Write("docs/b.md", "");

@@ -49,7 +49,7 @@ class LibtorchTraining : public ::testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
     if (access("/usr/share/datasets/fashion-mnist", F_OK) != 0) {
-      GTEST_SKIP() << "the Debian package dataset-fashion-mnist is not installed; scripts/deps demo installs it";
+      GTEST_SKIP() << "needs the Debian package dataset-fashion-mnist (scripts/deps demo)";
     }
   }
 };
