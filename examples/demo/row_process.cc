@@ -20,6 +20,7 @@
 #include <string_view>
 
 #include "examples/demo/interrupt.h"
+#include "src/topology/numa_maps.h"
 
 namespace thermocline::demo {
 namespace {
@@ -112,6 +113,13 @@ OpenFileBytes CountOpenFiles(pid_t pid) {
   return bytes;
 }
 
+int64_t BytesBoundTo(int node, pid_t pid) {
+  if (node < 0) return 0;
+  std::stringstream text;
+  text << std::ifstream("/proc/" + std::to_string(pid) + "/numa_maps").rdbuf();
+  return topology::ReadNumaMaps(text.str(), "bind:" + std::to_string(node))[topology::NodeId(node)].count();
+}
+
 std::string LastLines(const std::string& path) {
   std::ifstream file(path);
   std::stringstream all;
@@ -123,7 +131,8 @@ std::string LastLines(const std::string& path) {
 
 }  // namespace
 
-RowProcess::RowProcess(const RowCommand& command) : log_path_(command.log_path), while_waiting_(command.while_waiting) {
+RowProcess::RowProcess(const RowCommand& command)
+    : log_path_(command.log_path), while_waiting_(command.while_waiting), slow_node_(command.slow_node) {
   Start(command);
   try {
     ReadLine();
@@ -206,6 +215,9 @@ nlohmann::json RowProcess::ReadLine() {
 }
 
 void RowProcess::Sample() {
+  const auto now = std::chrono::steady_clock::now();
+  if (now < next_sample_) return;
+  if (slow_node_ >= 0) next_sample_ = now + std::chrono::seconds(1);
   std::ifstream status("/proc/" + std::to_string(pid_) + "/status");
   int64_t anonymous = 0, shared = 0;
   for (std::string line; std::getline(status, line);) {
@@ -214,7 +226,8 @@ void RowProcess::Sample() {
   }
   const OpenFileBytes files = CountOpenFiles(pid_);
   slow_cache_peak_bytes_ = std::max(slow_cache_peak_bytes_, files.cached);
-  sampled_peak_bytes_ = std::max(sampled_peak_bytes_, anonymous + std::max(shared, files.memory_files) + files.cached);
+  sampled_peak_bytes_ = std::max(sampled_peak_bytes_, anonymous + std::max(shared, files.memory_files) + files.cached -
+                                                          BytesBoundTo(slow_node_, pid_));
 }
 
 void RowProcess::FailEarly() {

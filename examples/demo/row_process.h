@@ -7,6 +7,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <nlohmann/json.hpp>
@@ -20,6 +21,7 @@ struct RowCommand {
   std::string preload;                 // a library for LD_PRELOAD; empty: none
   std::string cgroup_members_file;     // joined before the program starts; empty: none
   std::string log_path;                // takes what the program says on stderr
+  int slow_node = -1;                   // what is bound to this memory node is slow memory, and not counted
   std::function<void()> while_waiting;  // called about twenty times a second while a step runs; empty: nothing
 };
 
@@ -37,7 +39,8 @@ class RowProcess {
   nlohmann::json Finish();
 
   // The most memory that it was seen to hold: anonymous and shared pages, memory files that it has open, mapped or not,
-  // and what the page cache holds of files without a name. Sampled about twenty times a second.
+  // and what the page cache holds of files without a name; less what is bound to the slow node. Sampled about twenty times
+  // a second; with a slow node once a second, since the kernel looks at every page for it.
   int64_t sampled_peak_bytes() const { return sampled_peak_bytes_; }
   // Of that, the page cache's part, at its own peak.
   int64_t slow_cache_peak_bytes() const { return slow_cache_peak_bytes_; }
@@ -51,6 +54,8 @@ class RowProcess {
 
   const std::string log_path_;
   const std::function<void()> while_waiting_;
+  const int slow_node_;
+  std::chrono::steady_clock::time_point next_sample_{};
   pid_t pid_ = -1;
   int to_child_ = -1;
   int from_child_ = -1;

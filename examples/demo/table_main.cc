@@ -9,6 +9,7 @@
 #include <string>
 
 #include "examples/demo/interrupt.h"
+#include "examples/demo/slow_tier.h"
 #include "examples/demo/table_report.h"
 #include "examples/demo/table_run.h"
 #include "src/base/atomic_file.h"
@@ -19,7 +20,7 @@ namespace {
 void AddFlags(CLI::App* app, TableOptions* o, bool* quick, bool* restore) {
   app->option_defaults()->always_capture_default();
   app->add_option("--out", o->out, "folder for result.json, logs and run logs");
-  app->add_option("--slow", o->slow, "slow tier: file:DIR");
+  app->add_option("--slow", o->slow, "slow tier: file:DIR or numa:NODE (a second memory node where there is one, else file:/var/tmp)");
   app->add_option("--only", o->only, "rows to run besides glibc and tcmalloc, separated by commas");
   app->add_option("--rows", o->rows, "instead: these rows, such as mimalloc,thermocline-35,lru-50,limited-20,swap-20");
   app->add_option("--program", o->program_name, "a program beside this one to run instead of the demo's, by its name");
@@ -41,6 +42,21 @@ void MakeSmall(const CLI::App& app, TableOptions* options) {
   if (app.count("--width") == 0) options->width = 32;
   if (app.count("--steps") == 0) options->counted = 2;
   if (app.count("--turns") == 0) options->turns = 1;
+}
+
+// Says which slow tier the rows get, and why; and when it may be too small.
+void ChooseSlowTier(TableOptions* options) {
+  const int64_t wanted = SlowBytesWanted(*options);
+  if (options->slow.empty()) {
+    std::string why;
+    options->slow = ChooseSlow(wanted, &why);
+    std::fprintf(stderr, "Slow tier: %s (%s); --slow takes another\n", options->slow.c_str(), why.c_str());
+  }
+  const int64_t room = SlowRoom(options->slow);
+  if (room < 0 || room >= wanted || !options->program_name.empty()) return;
+  std::fprintf(stderr, "Slow tier: %s has %.1f GB free, and the rows together may need up to %.1f GB. A row that finds it "
+               "full fails\n",
+               options->slow.c_str(), static_cast<double>(room) / 1e9, static_cast<double>(wanted) / 1e9);
 }
 
 int RunTable(const TableOptions& options) {
@@ -75,6 +91,7 @@ int Main(int argc, char** argv) {
     }
     options.program = std::filesystem::read_symlink("/proc/self/exe").parent_path() /
                       (options.program_name.empty() ? "thermocline_demo" : options.program_name);
+    ChooseSlowTier(&options);
     return RunTable(options);
   } catch (const Interrupted& e) {
     const bool restored = !std::filesystem::exists(options.out + "/undo");

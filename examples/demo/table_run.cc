@@ -10,6 +10,7 @@
 #include <stdexcept>
 
 #include "examples/demo/interrupt.h"
+#include "examples/demo/slow_tier.h"
 #include "examples/demo/swap_file.h"
 
 namespace thermocline::demo {
@@ -33,6 +34,18 @@ int64_t AvailableBytes() {
 }
 
 }  // namespace
+
+int64_t GuessPeakBytes(const TableOptions& options) {
+  // Activations of a stage are two per convolution, and there are six convolutions to a block over the three stages.
+  return options.batch * options.width * 28 * 28 * 4 * options.blocks * 10;
+}
+
+int64_t SlowBytesWanted(const TableOptions& options) {
+  const std::vector<RowSpec>& rows = Rows();
+  return GuessPeakBytes(options) * std::count_if(rows.begin(), rows.end(), [](const RowSpec& spec) {
+           return spec.kind == RowSpec::Kind::kThermocline;
+         });
+}
 
 // A row while its process lives.
 struct TableRun::Running {
@@ -65,7 +78,7 @@ std::vector<RowSpec> TableRun::WantedRows() const {
 
 TableResult TableRun::Run() {
   result_.options = options_;
-  result_.disk = MeasureDisk(SlowFolder());
+  result_.disk = MeasureSlow(options_.slow);
   std::vector<RowSpec> stepped, alone;
   for (const RowSpec& spec : WantedRows()) {
     // What needs a limit that the other rows tell comes after them.
@@ -133,6 +146,7 @@ bool TableRun::Launch(Running* row, const std::string& preload) {
   RowCommand command;
   command.preload = preload;
   command.log_path = base + ".log";
+  command.slow_node = SlowNode(options_.slow);
   const int steps = options_.warmup + options_.turns * (options_.uncounted + options_.counted);
   command.arguments = {options_.program,      "--lockstep", "--steps",
                        std::to_string(steps), "--threads",  std::to_string(options_.threads)};
@@ -157,6 +171,8 @@ bool TableRun::Launch(Running* row, const std::string& preload) {
                                    ? row->cgroup->Describe()
                                    : "/proc/PID/status and memory files, sampled (" + why_not + ")";
     }
+    // A group counts the slow node's pages too.
+    if (command.slow_node >= 0) result_.memory_seen_by = "/proc/PID/status less the slow node's in numa_maps, sampled";
     if (row->cgroup != nullptr) command.cgroup_members_file = row->cgroup->members_file();
     if (spec.kind == RowSpec::Kind::kSwap) command.while_waiting = [group = row->cgroup.get()] { group->Unstick(); };
     row->process = std::make_unique<RowProcess>(command);
@@ -213,7 +229,7 @@ void TableRun::Finish(Running* row) {
     result.bytes_in /= n;
     result.bytes_out /= n;
     result.exposed_seconds /= n;
-    const int64_t charged = row->cgroup == nullptr ? 0 : row->cgroup->PeakBytes();
+    const int64_t charged = row->cgroup == nullptr || SlowNode(options_.slow) >= 0 ? 0 : row->cgroup->PeakBytes();
     result.slow_cache_peak_bytes = row->process->slow_cache_peak_bytes();
     result.outside_peak_bytes = charged > 0 ? charged : row->process->sampled_peak_bytes();
     const std::string malloc = result.summary.value("malloc", "");
@@ -237,8 +253,9 @@ RowResult TableRun::RunSwap(const RowSpec& spec) {
   std::string why_not;
   row.cgroup = MemoryCgroup::Create(spec.name, journal_, &why_not);
   if (row.cgroup != nullptr) {
-    Say(spec.name, "making a swap file in " + SlowFolder());
-    swap = SwapFile::Create(SlowFolder(), result_.peak_bytes + kProcessBytes, journal_, &why_not);
+    const std::string folder = SlowFolder(options_.slow).empty() ? "/var/tmp" : SlowFolder(options_.slow);
+    Say(spec.name, "making a swap file in " + folder);
+    swap = SwapFile::Create(folder, result_.peak_bytes + kProcessBytes, journal_, &why_not);
   }
   if (swap == nullptr) {
     Skip(&row, why_not, false);
@@ -299,8 +316,7 @@ void TableRun::Skip(Running* row, const std::string& reason, bool failed) {
 
 // All rows alive at once take about this much; with less, each has the machine to itself instead.
 bool TableRun::MemoryForAll(const std::vector<RowSpec>& specs) const {
-  // Activations of a stage are two per convolution, and there are six convolutions to a block over the three stages.
-  const int64_t guess = options_.batch * options_.width * 28 * 28 * 4 * options_.blocks * 10;
+  const int64_t guess = GuessPeakBytes(options_);
   int64_t wanted = 0;
   for (const RowSpec& spec : specs) {
     wanted += kProcessBytes + (spec.percent > 0 ? guess * spec.percent / 100 : guess);
@@ -328,10 +344,6 @@ std::string TableRun::FastestPreload() const {
     if (fastest == nullptr || row.median() < fastest->median()) fastest = &row;
   }
   return fastest == nullptr || fastest->spec.library.empty() ? "" : FindLibrary(fastest->spec.library);
-}
-
-std::string TableRun::SlowFolder() const {
-  return options_.slow.rfind("file:", 0) == 0 ? options_.slow.substr(5) : "/var/tmp";
 }
 
 void TableRun::Say(const std::string& name, const std::string& what) {

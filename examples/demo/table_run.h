@@ -21,7 +21,7 @@ namespace thermocline::demo {
 struct TableOptions {
   std::string program;                  // thermocline_demo
   std::string out = "build/demo";       // folder for results, logs and the journal
-  std::string slow = "file:/var/tmp";   // as tc_options takes it
+  std::string slow;                     // as tc_options takes it; main chooses one where none is given
   std::string only;                     // names of rows, separated by commas; empty: all (glibc and tcmalloc always run)
   std::string rows;                     // these and no others instead, as ParseRow takes them; glibc is run in any case
   std::string program_name;             // as the messages and the result name it; empty: the demo's own network
@@ -41,6 +41,11 @@ struct TableResult {
   DiskSpeed disk;
   std::vector<RowResult> rows;
 };
+
+// Roughly what the network's tensors need at once.
+int64_t GuessPeakBytes(const TableOptions& options);
+// Roughly what all rows together may keep in the slow tier.
+int64_t SlowBytesWanted(const TableOptions& options);
 
 class TableRun {
  public:
@@ -68,7 +73,6 @@ class TableRun {
   bool TimeForTurn(double turn_seconds) const;
   int64_t BaseBytes() const;
   std::string FastestPreload() const;
-  std::string SlowFolder() const;
   void Say(const std::string& name, const std::string& what);
   double Elapsed() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
 

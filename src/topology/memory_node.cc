@@ -8,6 +8,9 @@
 namespace thermocline::topology {
 namespace {
 
+// A measurement of equal memories may differ by less.
+constexpr double kFaster = 1.2;
+
 double BandwidthOrZero(const MemoryNode& node) {
   return node.read_bandwidth.known() ? node.read_bandwidth.value.rate() : 0;
 }
@@ -55,7 +58,7 @@ void MarkSlowNodes(Topology* topology) {
   }
   for (MemoryNode& node : topology->nodes) {
     // Known to be faster only when both sides are known.
-    const bool faster = with_cpus > 0 && BandwidthOrZero(node) > with_cpus;
+    const bool faster = with_cpus > 0 && BandwidthOrZero(node) > kFaster * with_cpus;
     node.slow = any_cpus && !node.has_cpus && !faster;
   }
 }

@@ -57,8 +57,8 @@ struct Topology {
 
 // Says of each node whether it belongs behind the others. A node is slow when the kernel puts it in a later memory tier
 // than the fastest node; or, where the kernel says nothing that tells the nodes apart, when it has no CPUs (as CXL
-// memory) and no known bandwidth above that of the nodes with CPUs (as on-package memory has). The fastest is never
-// slow.
+// memory) and no known bandwidth well above that of the nodes with CPUs (as on-package memory has). The fastest is
+// never slow.
 void MarkSlowNodes(Topology* topology);
 
 // The nodes' indices in topology.nodes, fastest first: fast before slow, then by bandwidth, latency, id.

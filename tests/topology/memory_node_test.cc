@@ -23,6 +23,11 @@ TEST(SlowNodesTest, ANodeWithoutCpusIsSlow) {
   EXPECT_TRUE(topology.nodes[1].slow);
 }
 
+TEST(SlowNodesTest, AMeasurementALittleAboveMakesNoFastMemoryOfANodeWithoutCpus) {
+  Topology topology{{Node(0, true, 100e9), Node(1, false, 110e9)}, {}};
+  MarkSlowNodes(&topology);
+  EXPECT_TRUE(topology.nodes[1].slow);
+}
 TEST(SlowNodesTest, OnPackageMemoryWithoutCpusIsNotSlow) {
   Topology topology{{Node(0, true, 100e9), Node(1, false, 400e9)}, {}};
   MarkSlowNodes(&topology);
