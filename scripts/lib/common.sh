@@ -17,6 +17,16 @@ usage_error() {
   warn "see $script_name --help"
   exit 2
 }
+# After Ctrl-C, rather than to blame the build or to try the next download. Said once, by the script that was called.
+export thermocline_outer_script=${thermocline_outer_script:-$$}
+interrupted() {
+  if [ "$thermocline_outer_script" = $$ ]; then
+    echo >&2
+    warn "interrupted; what is installed and built so far is kept"
+  fi
+  exit 130
+}
+trap interrupted INT
 # Prints the comment block at the head of the calling script.
 print_help() { awk 'NR > 1 && !/^#/ {exit} NR > 1 {sub(/^# ?/, ""); print}' "$0"; }
 

@@ -51,7 +51,7 @@ absl::Status Doctor(const DoctorFlags& flags) {
 void TrySlowTier(const tier::TierRequest& request, DoctorReport* report, tier::NumaSystem& numa) {
   topology::ProbeSection section{"The slow tier, as it was opened", {}};
   const auto tier = tier::MakeBlockTier(request, kTrialGranule, {&section.records, &numa});
-  report->slow_status = tier.status();
+  report->slow_status = tier.ok() ? tier::CheckRoom(**tier) : tier.status();
   if (tier.ok()) report->slow_tier = (*tier)->Describe();
   if (!section.records.empty()) report->sections.push_back(std::move(section));
 }

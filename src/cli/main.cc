@@ -9,6 +9,7 @@
 #include "CLI/Formatter.hpp"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "src/cli/command.h"
 #include "src/cli/subcommands.h"
 #include "src/cli/suggest.h"
@@ -41,7 +42,8 @@ std::string DescribeUnknownWord(const CLI::App& app, const std::vector<std::stri
       if (std::find(flags.begin(), flags.end(), flag) != flags.end()) continue;
       const std::string near = Suggest(flag, flags);
       return absl::StrCat("'", level->get_name(), "' has no flag ", flag,
-                          near.empty() ? "" : absl::StrCat("; did you mean ", near, "?"));
+                          near.empty() ? "" : absl::StrCat("; did you mean ", near, "?"),
+                          level->get_name() == "run" ? "; the command and its own flags come after --" : "");
     }
     const std::vector<std::string> names = SubcommandNames(*level);
     if (names.empty() || absl::StartsWith(word, "-")) continue;
@@ -49,16 +51,33 @@ std::string DescribeUnknownWord(const CLI::App& app, const std::vector<std::stri
       level = level->get_subcommand(word);
       continue;
     }
-    const std::string near = Suggest(word, names);
+    const std::string near = word == "help" ? "--help" : Suggest(word, names);
     return absl::StrCat("'", level->get_name(), "' has no subcommand '", word, "'",
                         near.empty() ? "" : absl::StrCat("; did you mean '", near, "'?"));
   }
   return "";
 }
 
+// What the parser says, where it speaks of its own inside.
+std::string InOurWords(const CLI::ParseError& error, const CLI::App& app) {
+  const CLI::App* level = &app;
+  while (!level->get_subcommands().empty()) level = level->get_subcommands().front();
+  const absl::string_view text = error.what();
+  if (const size_t at = text.find(": 1 required "); at != absl::string_view::npos) {
+    return absl::StrCat(text.substr(0, at), " needs a value");
+  }
+  if (absl::StrContains(text, "not expected: ")) {
+    return absl::StrCat("'", level->get_name(), "' does not take this many arguments: ", text.substr(text.rfind(':') + 2));
+  }
+  if (absl::StrContains(text, "subcommand is required")) {
+    return absl::StrCat("'", level->get_name(), "' needs a subcommand: ", absl::StrJoin(SubcommandNames(*level), ", "));
+  }
+  return std::string(text);
+}
+
 int WrongUsage(const CLI::App& app, const CLI::ParseError& error, const std::vector<std::string>& words) {
   std::string message = DescribeUnknownWord(app, words);
-  if (message.empty()) message = error.what();
+  if (message.empty()) message = InOurWords(error, app);
   std::string command = "thermocline";
   for (const CLI::App* level = &app; !level->get_subcommands().empty();) {
     level = level->get_subcommands().front();

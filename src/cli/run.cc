@@ -19,8 +19,11 @@
 
 #include "CLI/Config.hpp"  // what App.hpp declares and does not define
 #include "CLI/Formatter.hpp"
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
 #include "nlohmann/json.hpp"
 #include "src/base/parse_units.h"
 #include "src/cli/command.h"
@@ -73,6 +76,10 @@ absl::StatusOr<std::optional<Bytes>> Peak(const RunFlags& flags) {
 absl::StatusOr<std::string> FastBytes(const RunFlags& flags) {
   const auto budget = ParseBudget(flags.fast);
   if (!budget.ok()) return UsageError(absl::StrCat("--fast: ", budget.status().message()));
+  if (budget->fraction == 0 && budget->bytes <= Bytes(1000)) {
+    return UsageError(absl::StrCat("--fast ", flags.fast, " is ", budget->bytes.count(), " bytes; write 20% for a share of ",
+                                   "the peak, or a size such as 512MiB"));
+  }
   if (budget->fraction == 0) return absl::StrCat(budget->bytes.count());
   const auto peak = Peak(flags);
   if (!peak.ok()) return peak.status();
@@ -100,6 +107,16 @@ absl::StatusOr<std::string> FindLibrary() {
                                           "thermocline_preload"));
 }
 
+// The runtime names the variable that is wrong; who gave a flag is told the flag.
+std::string AsFlags(absl::string_view message, const std::vector<std::pair<std::string, std::string>>& variables) {
+  std::string text(message);
+  for (const auto& [variable, value] : variables) {
+    const std::string flag = "--" + absl::AsciiStrToLower(absl::StripPrefix(variable, "THERMOCLINE_"));
+    text = absl::StrReplaceAll(text, {{variable, flag}});
+  }
+  return text;
+}
+
 // Everything that would make the runtime refuse, said before the program starts rather than from inside it.
 absl::Status Check(const std::vector<std::pair<std::string, std::string>>& variables) {
   const auto environment = [&variables](const char* name) -> std::optional<std::string> {
@@ -109,11 +126,12 @@ absl::Status Check(const std::vector<std::pair<std::string, std::string>>& varia
     return runtime::ProcessEnvironment()(name);
   };
   const auto settings = runtime::ReadSettings({}, environment);
-  if (!settings.ok()) return UsageError(settings.status().message());
+  if (!settings.ok()) return UsageError(AsFlags(settings.status().message(), variables));
   if (const auto planner = plan::MakePlanner(settings->planner); !planner.ok()) {
     return UsageError(planner.status().message());
   }
-  return tier::MakeBlockTier(settings->slow, settings->granule_bytes).status();
+  const auto tier = tier::MakeBlockTier(settings->slow, settings->granule_bytes);
+  return tier.ok() ? tier::CheckRoom(**tier) : tier.status();
 }
 
 absl::StatusOr<std::vector<std::pair<std::string, std::string>>> Variables(const RunFlags& flags) {
@@ -142,10 +160,7 @@ absl::StatusOr<std::vector<std::pair<std::string, std::string>>> Variables(const
 class StatsFile {
  public:
   explicit StatsFile(const std::string& named) : path_(named) {
-    if (!named.empty()) {
-      std::ofstream(named, std::ios::trunc).flush();  // the processes append: nothing of an earlier run may stay
-      return;
-    }
+    if (!named.empty()) return;
     std::string pattern = (std::filesystem::temp_directory_path() / "thermocline-XXXXXX").string();
     const int fd = mkostemp(pattern.data(), O_CLOEXEC);
     if (fd < 0) return;
@@ -230,6 +245,10 @@ absl::StatusOr<int> Run(const RunFlags& flags) {
   const auto library = FindLibrary();
   if (!library.ok()) return library.status();
 
+  // The processes append: nothing of an earlier run may stay.
+  if (!flags.stats.empty() && !std::ofstream(flags.stats, std::ios::trunc)) {
+    return absl::ErrnoToStatus(errno, absl::StrCat("--stats ", flags.stats, ": can't be written"));
+  }
   const char* others = getenv("LD_PRELOAD");
   const StatsFile stats(flags.stats);
   for (const auto& [name, value] : *variables) setenv(name.c_str(), value.c_str(), 1);
@@ -268,7 +287,7 @@ void RegisterRun(CLI::App& app) {
   command->add_flag("--verify", flags->verify, "Checksum every granule that moves");
   command->add_flag("--no-children", flags->no_children, "Programs that COMMAND starts run without Thermocline");
   command->add_flag("--quiet", flags->quiet, "No line about the run at its end");
-  command->add_option("command", flags->command, "The program and its arguments, after --")->required();
+  command->add_option("COMMAND", flags->command, "The program and its arguments, after --")->required();
   SetExitAction(command, [flags] { return Run(*flags); });
 }
 

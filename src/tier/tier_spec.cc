@@ -138,6 +138,9 @@ absl::StatusOr<TierRequest> ParseTierSpec(absl::string_view text) {
     if (absl::Status status = CheckEmulated(spec, request); !status.ok()) return status;
     return request;
   }
+  if (!spec.empty() && (spec[0] == '/' || spec[0] == '.')) {
+    return Bad(spec, absl::StrCat("a directory is written file:", spec));
+  }
   return Bad(spec, absl::StrCat("no such kind of tier; write ", kForms));
 }
 
@@ -178,6 +181,17 @@ absl::StatusOr<std::unique_ptr<BlockTier>> MakeBlockTier(const TierRequest& requ
   if (!tier.ok()) return tier.status();
   if (making.probes != nullptr) *making.probes = (*tier)->probes();
   return *std::move(tier);
+}
+
+absl::Status CheckRoom(BlockTier& tier) {
+  const SlotId slot = tier.AllocateSlot();
+  if (slot == kNoSlot) {
+    return absl::ResourceExhaustedError(absl::StrCat(tier.Describe(), " is full: it has no room for one granule of ",
+                                                     FormatBytes(tier.granule_bytes()),
+                                                     "; free some there, or name another place"));
+  }
+  tier.FreeSlot(slot);
+  return absl::OkStatus();
 }
 
 }  // namespace thermocline::tier

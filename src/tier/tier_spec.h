@@ -56,6 +56,10 @@ struct TierMaking {
 absl::StatusOr<std::unique_ptr<BlockTier>> MakeBlockTier(const TierRequest& request, Bytes granule_bytes,
                                                          const TierMaking& making = {});
 
+// ResourceExhausted when the tier has no room for a single granule, as a full disk. For those who look before they start;
+// REQUIRES: nothing else uses the tier.
+absl::Status CheckRoom(BlockTier& tier);
+
 }  // namespace thermocline::tier
 
 #endif  // THERMOCLINE_TIER_TIER_SPEC_H_

@@ -105,9 +105,12 @@ TEST_F(RunCommand, RefusesWrongSettingsBeforeTheProgramStarts) {
       {{"--fast", "lots"}, "lots", 2},
       {{"--fast", "1MiB"}, "granules", 2},
       {{"--fast", "100000TiB"}, "this machine has", 2},
+      {{"--fast", "20"}, "write 20% for a share of the peak", 2},
+      {{"--fast", "16MiB", "--granule", "3MiB"}, "--granule is 3MiB", 2},
+      {{"--fast", "16MiB", "--stats", "/no/such/directory/stats"}, "/no/such/directory/stats: can't be written", 1},
       {{"--fast", "16MiB", "--planner", "luck"}, "luck", 2},
       {{"--fast", "16MiB", "--threshold", "1"}, "--threshold", 2},
-      {{"--fast", "16MiB", "--slow", "flie:/var/tmp"}, "flie:/var/tmp", 2},
+      {{"--fast", "16MiB", "--slow", "flie:/var/tmp"}, "--slow: slow tier 'flie:/var/tmp'", 2},
       {{"--fast", "16MiB", "--slow", "file:/no/such/directory"}, "/no/such/directory", 1},
       {{"--fast", "20%", "--profile", "/no/such/profile"}, "/no/such/profile", 1},
   };

@@ -39,6 +39,23 @@ TEST_F(Usage, SuggestsWhatWasProbablyMeant) {
   EXPECT_THAT(Thermocline({"elephant"}).err, Not(HasSubstr("did you mean")));
 }
 
+TEST_F(Usage, SaysInWordsWhatIsMissingOrTooMuch) {
+  EXPECT_THAT(Thermocline({"trace"}).err, HasSubstr("'trace' needs a subcommand: stats, validate"));
+  EXPECT_THAT(Thermocline({"tiers", "--slow"}).err, HasSubstr("--slow needs a value"));
+  EXPECT_THAT(Thermocline({"tiers", "extra"}).err, HasSubstr("'tiers' does not take this many arguments: extra"));
+  EXPECT_THAT(Thermocline({"help"}).err, HasSubstr("did you mean '--help'?"));
+  EXPECT_THAT(Thermocline({"run", "--fast", "64MiB"}).err, HasSubstr("COMMAND is required"));
+}
+
+TEST_F(Usage, AForgottenDashDashIsNamed) {
+  EXPECT_THAT(Thermocline({"run", "--fast", "64MiB", "python3", "train.py", "--epochs", "3"}).err,
+              HasSubstr("'run' has no flag --epochs; the command and its own flags come after --"));
+}
+
+TEST_F(Usage, ADirectoryAloneIsNoSlowTierAndItIsSaidHowToWriteIt) {
+  EXPECT_THAT(Thermocline({"tiers", "--slow", "/var/tmp"}).err, HasSubstr("a directory is written file:/var/tmp"));
+}
+
 TEST_F(Usage, AFullDiskIsAFailureAndNotSilence) {
   if (access("/dev/full", W_OK) != 0) GTEST_SKIP() << "needs /dev/full";
   const SubprocessResult result = RunProgram(

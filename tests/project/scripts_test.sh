@@ -22,6 +22,7 @@ try() {
   (cd "$work" && "$@") >"$work/output" 2>&1 </dev/null || status=$?
 }
 said() { grep -q -e "$1" "$work/output"; }
+unsaid() { ! said "$1"; }
 called() { grep -q -e "$1" "$work/calls"; }
 uncalled() { ! called "$1"; }
 
@@ -67,6 +68,13 @@ deps build
 expect "as a user with sudo, deps installs" [ "$status" = 0 ]
 expect "... through sudo" called '^sudo .*apt-get.*install -y .*libhwloc-dev'
 
+machine 1000
+fake sudo 'exit 1'
+deps build
+expect "when sudo refuses, deps fails" [ "$status" = 1 ]
+expect "... and prints the command to run" said 'apt-get install -y .*g++ .*libabsl-dev'
+expect "... and blames no network" unsaid 'network'
+
 machine 0
 deps build
 expect "as root, deps installs" [ "$status" = 0 ]
@@ -84,6 +92,22 @@ machine 0
 fake apt-get 'exit 100'
 deps build
 expect "when apt-get fails, so does deps" [ "$status" = 1 ]
+expect "... and asks whether there is a network" said 's there a network?'
+# Without a network apt-get update only warns.
+machine 0
+fake apt-get 'case "$*" in *update*) exit 0 ;; *) exit 100 ;; esac'
+deps build
+expect "... also when only the installation fails" said 's there a network?'
+
+# As ninja does after Ctrl-C: it ends, and not by the signal.
+machine 0
+ln -s "$(command -v mkdir)" "$work/bin/mkdir"
+fake dpkg-query 'printf installed'
+fake cmake 'case "$*" in *version*) echo cmake version 3.25.1 ;; *) trap "" INT; kill -INT 0; exit 2 ;; esac'
+try setsid --wait env PATH="$work/bin" "$source_dir/scripts/test"
+expect "after Ctrl-C a script ends as interrupted" [ "$status" = 130 ]
+expect "... says so" said 'interrupted'
+expect "... and blames nothing else" unsaid 'could not configure'
 
 cmake_version=3.24.4 machine 0
 deps build
@@ -98,5 +122,23 @@ try "$source_dir/scripts/test" --preset
 expect "an option without its value is wrong usage" [ "$status" = 2 ]
 try "$source_dir/scripts/test" --preset releese
 expect "a preset that there isn't is wrong usage" [ "$status" = 2 ]
+
+
+# What is wrong is said before anything is installed or built: these run with no tool to do so.
+machine 1000
+refused() {
+  local what=$1 says=$2
+  shift 2
+  try env PATH="$work/bin" "$@"
+  expect "$what is wrong usage" [ "$status" = 2 ]
+  expect "... and it is said what would be right" said "$says"
+}
+refused "a number of steps that is none" 'give a number' "$source_dir/scripts/demo" --steps few
+refused "a flag where a value should be" 'give a number' "$source_dir/scripts/demo" --steps --quick
+refused "a slow tier that there isn't" 'write file:DIR' "$source_dir/scripts/demo" --slow /var/tmp
+refused "a row that there isn't" 'there are glibc' "$source_dir/scripts/demo" --only thermocline-20,lru20
+refused "an argument of .ci/run" '\.ci/run --help' "$source_dir/.ci/run" --preset
+try bash "$source_dir/.ci/run" --help
+expect ".ci/run --help says what it does and does nothing" said 'Everything a change must pass'
 
 [ "$failures" = 0 ] || exit 1

@@ -104,5 +104,16 @@ TEST(TierSpecTest, TheSpecMakesTheTierItNames) {
   EXPECT_TRUE((*node)->addressable());
 }
 
+TEST(TierSpecTest, ATierWithoutRoomForAGranuleIsSaidToBeFull) {
+  const auto tier = MakeBlockTier(*ParseTierSpec("emulated:in=1GB/s,out=1GB/s,capacity=2MiB"), MiB(2));
+  ASSERT_TRUE(tier.ok()) << tier.status();
+  EXPECT_TRUE(CheckRoom(**tier).ok());
+  EXPECT_TRUE(CheckRoom(**tier).ok()) << "looking took the room";
+  ASSERT_NE((*tier)->AllocateSlot(), kNoSlot);
+  const absl::Status full = CheckRoom(**tier);
+  EXPECT_EQ(full.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(full.message()), HasSubstr("no room for one granule of 2.00 MiB"));
+}
+
 }  // namespace
 }  // namespace thermocline::tier
