@@ -36,14 +36,16 @@ class PlanPolicy final : public VictimPolicy {
     for (GranuleId id = residency.OldestLocked(); id != Residency::kNone; id = residency.NewerLocked(id)) {
       if (residency.MayLeaveLocked(id)) candidates.emplace_back(Distance(residency, id, now), id);
     }
-    const int64_t count = std::min<int64_t>(wanted, std::ssize(candidates));
-    // What came last is in use, whatever the plan says: taken again at once, two such granules would chase each other
-    // out for ever. They stand at the end of the candidates and are sorted apart.
-    const int64_t recent = std::min(kRecent, std::ssize(candidates) / 4);
+    const auto live = std::stable_partition(candidates.begin(), candidates.end(),
+                                            [](const auto& candidate) { return candidate.first == kDead; });
+    // What came last is in use, whatever the plan says: taken again at once, granules that one instruction or one loop
+    // needs together would chase each other out, for ever in the worst case. They leave after all others, in the order in
+    // which they came.
+    const int64_t live_count = candidates.end() - live;
+    const int64_t recent = std::min(std::clamp(live_count / 2, kAtOnce, kRecent), live_count);
     // Of equals the least recently used goes: the candidates stand in that order.
-    const auto farther = [](auto& a, auto& b) { return a.first > b.first; };
-    std::stable_sort(candidates.begin(), candidates.end() - recent, farther);
-    std::stable_sort(candidates.end() - recent, candidates.end(), farther);
+    std::stable_sort(live, candidates.end() - recent, [](auto& a, auto& b) { return a.first > b.first; });
+    const int64_t count = std::min<int64_t>(wanted, std::ssize(candidates));
     std::vector<GranuleId> victims;
     for (int64_t i = 0; i < count; ++i) victims.push_back(candidates[i].second);
     return victims;
@@ -51,13 +53,17 @@ class PlanPolicy final : public VictimPolicy {
 
  private:
   static constexpr int64_t kRecent = 8;
+  // One instruction may need so many granules besides the one that is brought in for it.
+  static constexpr int64_t kAtOnce = Residency::kFewestFrames - 1;
 
-  // Layers until the granule is used; dead ones first of all.
+  static constexpr int64_t kDead = std::numeric_limits<int64_t>::max();
+  static constexpr int64_t kUnknown = kDead - 1;
+
+  // Layers until the granule is used.
   int64_t Distance(const Residency& residency, GranuleId id, int64_t now) const {
-    constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
-    if (residency.IsDeadLocked(id)) return kNever;
+    if (residency.IsDeadLocked(id)) return kDead;
     const auto found = uses_.find(id);
-    if (found == uses_.end() || layers_ == 0) return kNever - 1;
+    if (found == uses_.end() || layers_ == 0) return kUnknown;
     const std::vector<int64_t>& uses = found->second;
     const int64_t layer = now % layers_;
     const auto next = std::lower_bound(uses.begin(), uses.end(), layer);

@@ -28,7 +28,8 @@ constexpr int64_t kMeasuredShareOfCap = 8;
 constexpr int64_t kFewestMeasured = 8;
 constexpr BytesPerSecond kAssumedSpeed(1e9);
 constexpr size_t kMostLogged = 1 << 16;
-// In fewer frames there is nothing to arrange: what one layer needs thrashes, and arrivals would stand in its way.
+// In fewer frames there is nothing to arrange: what one layer needs thrashes, plan or not, and a plan's arrivals make it
+// worse. A budget that is lowered later may go below; that is slow, and right.
 constexpr int64_t kFewestPlannedFrames = 8;
 
 }  // namespace

@@ -226,7 +226,7 @@ absl::Status Runtime::EndLocked() {
 Bytes Runtime::PlanBudget() const {
   const Bytes granule = settings_.granule_bytes;
   const Bytes small = RoundUp(allocator_->SpanBytes(), granule) + granule;
-  return granule * residency_->frames().limit() - small;
+  return std::max(granule * residency_->frames().limit() - small, Bytes(0));
 }
 
 absl::StatusOr<plan::MigrationPlan> Runtime::MakePlan(const profile::Profile& profile, const Trial& trial) const {

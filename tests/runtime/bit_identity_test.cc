@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "src/runtime/runtime.h"
@@ -51,6 +52,23 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{"lru", "emulated:in=2GB/s,out=2GB/s", MiB(3), "lru"},
                       Case{"file", "file:/var/tmp", MiB(3), "lookahead"}),
     [](const auto& test) { return std::string(test.param.name); });
+
+// A plan for so few frames is made where the budget is lowered. Each loop needs more of them together than the plan grants
+// it, and must get them all the same.
+TEST(BitIdentityOfBudgets, HoldsWhereTheBudgetIsLoweredToFourFrames) {
+  auto runtime = runtime::Runtime::Create(SmallSettings("emulated:in=2GB/s,out=2GB/s", MiB(3), "lookahead"));
+  ASSERT_TRUE(runtime.ok()) << runtime.status();
+  NetworkHooks hooks = On(**runtime);
+  int begun = 0;
+  hooks.begin_step = [&, begin = hooks.begin_step] {
+    const bool lower = ++begun == 4;
+    EXPECT_TRUE(!lower || (*runtime)->SetBudget(KiB(256)).ok());
+    begin();
+  };
+  const std::vector<int> scales(7, 1);
+  EXPECT_EQ(Losses(std::move(hooks), scales), Losses(OnMalloc(), scales));
+  EXPECT_EQ((*runtime)->Stats().profiles, 2);
+}
 
 TEST(BitIdentityOfShapes, HoldsWhenShapesAlternate) {
   // Batches of two sizes: the last of an epoch is smaller.
