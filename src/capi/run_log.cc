@@ -3,10 +3,23 @@
 #include <errno.h>
 
 #include <algorithm>
+#include <cstddef>
+#include <vector>
 
 #include "src/report/run_log.h"
 
 namespace thermocline::capi {
+
+namespace {
+
+// The layer that ran then; the first for what was before the step.
+LayerId LayerAt(const std::vector<runtime::LayerRecord>& layers, double seconds) {
+  const auto after = std::upper_bound(layers.begin(), layers.end(), seconds,
+                                      [](double at, const runtime::LayerRecord& layer) { return at < layer.start; });
+  return LayerId(static_cast<int32_t>(std::max<std::ptrdiff_t>(after - layers.begin() - 1, 0)));
+}
+
+}  // namespace
 
 absl::Status SaveRunLog(runtime::Runtime& runtime, const std::string& path) {
   const runtime::RunRecord record = runtime.Record();
@@ -14,6 +27,7 @@ absl::Status SaveRunLog(runtime::Runtime& runtime, const std::string& path) {
   const Bytes granule = runtime.settings().granule_bytes;
   report::RunLog log;
   log.program = program_invocation_name;
+  log.model = runtime.settings().model;
   log.planner = runtime.settings().planner;
   log.budget = stats.budget;
   log.peak_bytes = stats.allocator.peak_live;
@@ -27,7 +41,7 @@ absl::Status SaveRunLog(runtime::Runtime& runtime, const std::string& path) {
   log.tiers.push_back(tier);
   for (const runtime::StepRecord& step : record.steps) {
     log.steps.push_back({step.seconds, step.exposed_seconds, step.bytes_in, step.bytes_out, step.demand_fetches,
-                         step.profiled});
+                         step.profiled, step.planner});
   }
   log.recorded.index = record.recorded_step;
   for (const runtime::LayerRecord& layer : record.layers) {
@@ -39,10 +53,9 @@ absl::Status SaveRunLog(runtime::Runtime& runtime, const std::string& path) {
     migration.granule = move.granule;
     migration.direction = move.direction;
     migration.start = (move.started_nanos - record.recorded_began_nanos) * 1e-9;
-    migration.issued = migration.start;
+    migration.issued = (move.issued_nanos - record.recorded_began_nanos) * 1e-9;
     migration.end = (move.ended_nanos - record.recorded_began_nanos) * 1e-9;
-    migration.layer = LayerId(static_cast<int32_t>(std::clamp<int64_t>(
-        move.position - record.recorded_position, 0, std::max<int64_t>(0, std::ssize(record.layers) - 1))));
+    migration.layer = LayerAt(record.layers, migration.issued);
     migration.bytes = granule;
     migration.demand = move.demanded;
     log.recorded.migrations.push_back(migration);

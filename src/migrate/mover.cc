@@ -164,7 +164,8 @@ void Mover::AdoptPlanLocked() {
     if (id < end && !wanted.contains(id)) leaving.push_back(id);
   }
   for (GranuleId id : leaving) EvictLocked(id);
-  for (GranuleId id : plan_->resident_at_start) arrivals_.push_back({plan_position_, id, false, false});
+  const int64_t now = clock_.NowNanos();
+  for (GranuleId id : plan_->resident_at_start) arrivals_.push_back({plan_position_, id, false, false, now});
 }
 
 void Mover::TakeActionsLocked(int64_t position) {
@@ -179,12 +180,13 @@ void Mover::TakeActionsLocked(int64_t position) {
     }
     EvictLocked(id);  // it was written after all
   }
-  write_backs_.insert(write_backs_.end(), actions.write_back.begin(), actions.write_back.end());
+  const int64_t now = clock_.NowNanos();
+  for (GranuleId id : actions.write_back) write_backs_.push_back({id, now});
   const size_t sorted = arrivals_.size();
-  for (GranuleId id : actions.provide) arrivals_.push_back({position, id, true, true});
+  for (GranuleId id : actions.provide) arrivals_.push_back({position, id, true, true, now});
   for (const plan::Fetch& fetch : actions.fetch) {
     const int64_t ahead = (int64_t{fetch.deadline.value()} - layer + layer_count) % layer_count;
-    arrivals_.push_back({position + ahead, fetch.granule, false, fetch.for_writing});
+    arrivals_.push_back({position + ahead, fetch.granule, false, fetch.for_writing, now});
   }
   std::stable_sort(arrivals_.begin() + sorted, arrivals_.end());
   std::inplace_merge(arrivals_.begin(), arrivals_.begin() + sorted, arrivals_.end());
@@ -195,12 +197,12 @@ void Mover::WriteBackLocked() {
     // What waits for a frame waits for a write-out first.
     const bool urgent = residency_.HasDemandLocked() || (residency_.frames().available() == 0 && !arrivals_.empty());
     if (InFlight() >= Depth(urgent)) return;
-    const GranuleId id = write_backs_.front();
+    const auto [id, issued_nanos] = write_backs_.front();
     write_backs_.pop_front();
     std::optional<tier::Transfer> transfer;
     if (MayWriteLocked()) transfer = residency_.BeginWriteBackLocked(id);
     if (!transfer.has_value()) ++stats_.skipped_actions;
-    Push(transfer, false);
+    Push(transfer, false, issued_nanos);
   }
 }
 
@@ -251,7 +253,7 @@ bool Mover::Serve(Arrival& arrival) {
   if (InFlight() >= Depth(urgent)) return false;
   if (granule.fresh) return residency_.ProvideLocked(id);
   ++stats_.planned_fetches;
-  Push(residency_.BeginFetchLocked(id, arrival.for_writing), false);
+  Push(residency_.BeginFetchLocked(id, arrival.for_writing), false, arrival.issued_nanos);
   return true;
 }
 
@@ -265,6 +267,7 @@ void Mover::ServeDemandsLocked() {
     residency_.ReclaimDeadLocked(1);
     if (residency_.frames().available() == 0 || InFlight() >= tier_.max_in_flight()) {
       waiting.push_back(id);
+      if (recording_.load(std::memory_order_relaxed)) asked_nanos_.try_emplace(id, clock_.NowNanos());
       continue;
     }
     FetchByDemandLocked(id);
@@ -292,8 +295,10 @@ void Mover::FetchByDemandLocked(GranuleId id) {
     residency_.ProvideLocked(id);
   } else {
     ++stats_.demand_fetches;
-    Push(residency_.BeginFetchLocked(id, false), true);
+    const auto asked = asked_nanos_.find(id);
+    Push(residency_.BeginFetchLocked(id, false), true, asked == asked_nanos_.end() ? 0 : asked->second);
   }
+  asked_nanos_.erase(id);
   if (residency_.NeedsFrameLocked(id)) {
     residency_.RefuseLocked(id, ENOMEM);  // no memory or mapping for a frame: whoever waits must hear of it
   } else if (plan_ == nullptr && !residency_.IsMapped(id)) {
@@ -334,9 +339,9 @@ int Mover::Depth(bool urgent) const {
   return urgent ? std::min(options_.urgent_depth, most) : std::min(options_.relaxed_depth, std::max(1, most / 2));
 }
 
-void Mover::Push(std::optional<tier::Transfer> transfer, bool demanded) {
+void Mover::Push(std::optional<tier::Transfer> transfer, bool demanded, int64_t issued_nanos) {
   if (!transfer.has_value()) return;
-  RecordStart(*transfer, demanded);
+  RecordStart(*transfer, demanded, issued_nanos);
   outgoing_.push_back(*transfer);
 }
 
@@ -360,6 +365,7 @@ void Mover::StartRecording() {
   Residency::Lock lock(residency_);
   records_.clear();
   open_records_.clear();
+  asked_nanos_.clear();
   recording_.store(true);
 }
 
@@ -370,10 +376,12 @@ std::vector<MoveRecord> Mover::TakeRecords() {
   return std::exchange(records_, {});
 }
 
-void Mover::RecordStart(const tier::Transfer& transfer, bool demanded) {
+void Mover::RecordStart(const tier::Transfer& transfer, bool demanded, int64_t issued_nanos) {
   if (!recording_.load(std::memory_order_relaxed)) return;
   const GranuleId id(static_cast<uint32_t>(transfer.tag));
-  open_records_.push_back({id, transfer.direction, demanded, taken_, clock_.NowNanos(), 0, 0});
+  const int64_t now = clock_.NowNanos();
+  open_records_.push_back(
+      {id, transfer.direction, demanded, taken_, issued_nanos == 0 ? now : issued_nanos, now, 0, 0});
 }
 
 void Mover::RecordEnd(const tier::Completion& completion) {

@@ -17,6 +17,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "src/arena/residency.h"
 #include "src/base/clock.h"
 #include "src/migrate/victim_policy.h"
@@ -46,6 +47,7 @@ struct MoveRecord {
   tier::Direction direction = tier::Direction::kIn;
   bool demanded = false;
   int64_t position = 0;  // the layer in which it was started, in the endless sequence
+  int64_t issued_nanos = 0;  // the plan's layer began, or a touch asked
   int64_t started_nanos = 0;
   int64_t ended_nanos = 0;
   int error = 0;
@@ -96,6 +98,7 @@ class Mover final : public arena::DemandSink {
     GranuleId granule;
     bool provide;
     bool for_writing;
+    int64_t issued_nanos;
     bool operator<(const Arrival& other) const { return deadline < other.deadline; }
   };
 
@@ -115,10 +118,11 @@ class Mover final : public arena::DemandSink {
   void WriteBackLocked();
   void ServeArrivalsLocked();
   bool Serve(Arrival& arrival);
-  void RecordStart(const tier::Transfer& transfer, bool demanded);
+  void RecordStart(const tier::Transfer& transfer, bool demanded, int64_t issued_nanos);
   void RecordEnd(const tier::Completion& completion);
   int Depth(bool urgent) const;
-  void Push(std::optional<tier::Transfer> transfer, bool demanded);
+  // `issued_nanos`: 0 for now.
+  void Push(std::optional<tier::Transfer> transfer, bool demanded, int64_t issued_nanos = 0);
   void SubmitAll();
   int InFlight() const { return in_flight_ + static_cast<int>(outgoing_.size()); }
 
@@ -144,7 +148,12 @@ class Mover final : public arena::DemandSink {
   std::unique_ptr<VictimPolicy> policy_;
   int64_t taken_ = -1;             // layers up to this position have been taken
   std::vector<Arrival> arrivals_;  // sorted by deadline
-  std::deque<GranuleId> write_backs_;
+  struct WriteBack {
+    GranuleId granule;
+    int64_t issued_nanos;
+  };
+  std::deque<WriteBack> write_backs_;
+  absl::flat_hash_map<GranuleId, int64_t> asked_nanos_;  // of demands that wait for a frame, while recording
   std::vector<tier::Transfer> outgoing_;
   std::vector<tier::Completion> completions_;
   std::vector<MoveRecord> open_records_;

@@ -1,9 +1,13 @@
 #include "src/runtime/settings.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstdlib>
+#include <fstream>
+#include <iterator>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "src/arena/residency.h"
@@ -97,7 +101,24 @@ absl::Status ReadLink(const Environment& environment, Settings* settings) {
   return absl::OkStatus();
 }
 
+std::vector<std::string> OwnCommandLine() {
+  std::ifstream file("/proc/self/cmdline", std::ios::binary);
+  const std::string text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  return absl::StrSplit(text, '\0');
+}
+
+std::string FileName(absl::string_view path) { return std::string(path.substr(path.rfind('/') + 1)); }
+
 }  // namespace
+
+std::string ProgramName(const std::vector<std::string>& command_line) {
+  if (command_line.empty()) return "";
+  std::string name = FileName(command_line[0]);
+  if (!absl::StartsWith(name, "python")) return name;
+  const auto script = std::find_if(command_line.begin() + 1, command_line.end(),
+                                   [](const std::string& word) { return absl::EndsWith(word, ".py"); });
+  return script == command_line.end() ? name : FileName(*script);
+}
 
 Environment ProcessEnvironment() {
   return [](const char* name) -> std::optional<std::string> {
@@ -135,6 +156,8 @@ absl::StatusOr<Settings> ReadSettings(const RawSettings& raw, const Environment&
     if (absl::Status status = profile::CheckGateName(profiler.text); !status.ok()) return In(profiler, status);
     settings.profiler = profiler.text;
   }
+  settings.model = Pick(raw.model, "model", environment, "THERMOCLINE_MODEL").text;
+  if (settings.model.empty()) settings.model = ProgramName(OwnCommandLine());
   settings.plan_in = Pick(raw.plan_in, "plan_in", environment, "THERMOCLINE_PLAN").text;
   settings.verify = raw.verify || environment("THERMOCLINE_VERIFY").value_or("0") == "1";
   if (absl::Status status = ReadLink(environment, &settings); !status.ok()) return status;

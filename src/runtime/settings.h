@@ -8,6 +8,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "src/base/units.h"
@@ -25,6 +26,7 @@ struct RawSettings {
   int64_t granule_bytes = 0;  // THERMOCLINE_GRANULE
   bool verify = false;        // THERMOCLINE_VERIFY=1
   std::string profiler;       // THERMOCLINE_PROFILER
+  std::string model;          // THERMOCLINE_MODEL
 };
 
 struct Settings {
@@ -37,12 +39,16 @@ struct Settings {
   bool verify = false;
   std::string profiler = "auto";      // how a profiled step sees touches: profile/choose_gate.h
   bool pass_through = false;          // THERMOCLINE=off
+  std::string model;                  // what run logs call it; else the program's name
   std::optional<plan::TierSpec> link; // THERMOCLINE_LINK=in=..,out=..: known, so not measured at start
 };
 
 // Reads a variable; nullopt when it is not set.
 using Environment = std::function<std::optional<std::string>(const char* name)>;
 Environment ProcessEnvironment();
+
+// What a program is called by its command line: its file's name, or its script's where an interpreter runs one.
+std::string ProgramName(const std::vector<std::string>& command_line);
 
 absl::StatusOr<Settings> ReadSettings(const RawSettings& raw, const Environment& environment);
 

@@ -1,0 +1,71 @@
+// The log of a run through the C API: what ran, by which plans, and when each move was asked for, begun and over.
+#include "src/report/run_log.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "src/runtime/settings.h"
+#include "tests/capi/network_on_capi.h"
+
+namespace thermocline {
+namespace {
+
+report::RunLog LogOf(const std::string& fast, const std::string& slow, const std::string& planner = "") {
+  auto runtime = SmallRuntime(fast, slow, planner);
+  Losses(On(*runtime), 10);
+  const std::string path = absl::StrCat(::testing::TempDir(), "/run_log_", getpid(), ".json");
+  EXPECT_TRUE(runtime->SaveRunLog(path).ok());
+  const auto log = report::ReadRunLog(path);
+  EXPECT_TRUE(log.ok()) << log.status();
+  unlink(path.c_str());
+  return *log;
+}
+
+TEST(RunLogOfARun, SaysWhenEachMoveWasAskedForAndWhenItBegan) {
+  const report::RunLog log = LogOf("2MiB", "emulated:in=500MB/s,out=500MB/s");
+  const auto& moves = log.recorded.migrations;
+  ASSERT_GT(moves.size(), 20);
+  for (const report::Migration& move : moves) {
+    EXPECT_LE(move.issued, move.start);
+    EXPECT_LE(move.start, move.end);
+    const auto layer = static_cast<size_t>(move.layer.value());
+    ASSERT_LT(layer, log.recorded.layers.size());
+    EXPECT_GE(std::max(move.issued, 0.0), log.recorded.layers[layer].start);
+    const bool last = layer + 1 == log.recorded.layers.size();
+    EXPECT_TRUE(last || move.issued < log.recorded.layers[layer + 1].start);
+  }
+  // The link is the bottleneck: many planned moves wait for their turn, far longer than a call takes.
+  const auto waits = [](const report::Migration& move) { return !move.demand && move.start - move.issued > 100e-6; };
+  EXPECT_GT(std::count_if(moves.begin(), moves.end(), waits), std::ssize(moves) / 16);
+}
+
+TEST(RunLogOfARun, NamesTheModelByTheEnvironmentElseByTheProgram) {
+  EXPECT_EQ(LogOf("6MiB", kEmulated).model, "run_log_capi_test");
+  setenv("THERMOCLINE_MODEL", "resnet-32 x4", 1);
+  EXPECT_EQ(LogOf("6MiB", kEmulated).model, "resnet-32 x4");
+  unsetenv("THERMOCLINE_MODEL");
+}
+
+TEST(RunLogOfARun, SaysOfEachStepWhichPlanItRanBy) {
+  const report::RunLog log = LogOf("2MiB", kEmulated, "interval");
+  ASSERT_EQ(log.steps.size(), 10);
+  EXPECT_EQ(log.steps[0].planner, "");
+  EXPECT_EQ(log.steps[1].planner, "");
+  EXPECT_EQ(log.steps[5].planner, "interval");
+  EXPECT_EQ(log.steps[7].planner, "interval, in place");
+}
+
+TEST(ProgramName, IsThatOfTheFileOrOfThePythonScript) {
+  EXPECT_EQ(runtime::ProgramName({"/usr/bin/train", "--epochs", "3"}), "train");
+  EXPECT_EQ(runtime::ProgramName({"/usr/bin/python3", "-u", "nets/train.py", "--model", "b.py"}), "train.py");
+  EXPECT_EQ(runtime::ProgramName({"python3.11", "-m", "torch.distributed"}), "python3.11");
+  EXPECT_EQ(runtime::ProgramName({}), "");
+}
+
+}  // namespace
+}  // namespace thermocline
