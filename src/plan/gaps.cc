@@ -5,19 +5,26 @@
 namespace thermocline::plan {
 namespace {
 
-// The position, at or before use `i` (at its layer), of the last write; a whole step back at most.
-int32_t LastWrite(const std::vector<GranuleUse>& uses, size_t i, int32_t layers) {
-  int32_t position = uses[i].layer;
-  for (size_t back = 0; back < uses.size(); ++back) {
-    const size_t j = (i + uses.size() - back) % uses.size();
-    if (back > 0) position -= uses[j].next;
-    if (uses[j].write) return position;
+// The positions, at or before each use (at its layer), of the last write; a whole step back at most.
+std::vector<int32_t> LastWrites(const std::vector<GranuleUse>& uses, int32_t layers) {
+  const auto last = std::find_if(uses.rbegin(), uses.rend(), [](const GranuleUse& use) { return use.write; });
+  std::vector<int32_t> positions;
+  positions.reserve(uses.size());
+  for (const GranuleUse& use : uses) {
+    if (use.write) {
+      positions.push_back(use.layer);
+    } else if (last == uses.rend()) {
+      positions.push_back(use.layer - layers);  // never written: as if a whole step ago, so that it counts as clean
+    } else {
+      positions.push_back(!positions.empty() ? positions.back() : last->layer - layers);
+    }
   }
-  return uses[i].layer - layers;  // never written: as if a whole step ago, so that it counts as clean
+  return positions;
 }
 
 void AddGaps(const GranuleTimeline& timeline, int32_t g, std::vector<Gap>* gaps) {
   const GranuleLife& life = timeline.granules[g];
+  const std::vector<int32_t> last_writes = LastWrites(life.uses, timeline.layers);
   for (size_t i = 0; i < life.uses.size(); ++i) {
     const GranuleUse& use = life.uses[i];
     Gap gap;
@@ -25,7 +32,7 @@ void AddGaps(const GranuleTimeline& timeline, int32_t g, std::vector<Gap>* gaps)
     gap.use = static_cast<int32_t>(i);
     gap.begin = use.layer;
     gap.end = use.layer + use.next;
-    gap.last_write = LastWrite(life.uses, i, timeline.layers);
+    gap.last_write = last_writes[i];
     if (use.live_for >= use.next) {
       gap.kind = GapKind::kLive;
       gaps->push_back(gap);

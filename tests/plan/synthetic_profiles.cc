@@ -203,6 +203,48 @@ Tensor RandomTensor(std::mt19937_64* random, int64_t id, int layers) {
 
 }  // namespace
 
+Profile DeepNet(int blocks, Bytes shared) {
+  constexpr int kScratch = 15;  // a block; half of them forward
+  Builder b;
+  struct Deep {
+    int weight, gradient, momentum, output;
+  };
+  std::vector<Deep> net;
+  for (int i = 0; i < blocks; ++i) {
+    const int64_t bytes = KiB(256 + 64 * (i % 7)).count();
+    net.push_back({b.Persistent(bytes), b.Persistent(bytes), b.Persistent(bytes), -1});
+  }
+  const int table = shared > Bytes(0) ? b.Persistent(shared.count()) : -1;
+  const auto scratch = [&b](int i, int count) {
+    for (int s = 0; s < count; ++s) b.Free(b.New(KiB(64 + 192 * ((i + s) % 8)).count()));
+  };
+  for (int i = 0; i < blocks; ++i) {
+    b.Layer("forward", 1 + i % 3);
+    if (table >= 0) b.Read(table);
+    if (i > 0) b.Read(net[i - 1].output);
+    b.Read(net[i].weight);
+    net[i].output = b.New(MiB(3 + i % 5).count());
+    scratch(i, kScratch / 2);
+  }
+  int gradient = -1;
+  for (int i = blocks - 1; i >= 0; --i) {
+    b.Layer("backward", 2 + i % 3);
+    if (table >= 0) b.Read(table);
+    b.Read(net[i].output);
+    b.Read(net[i].weight);
+    b.Write(net[i].gradient);
+    b.Write(net[i].momentum);
+    if (gradient >= 0) b.Read(gradient);
+    const int next = b.New(MiB(3 + i % 5).count());
+    scratch(i, kScratch - kScratch / 2);
+    if (gradient >= 0) b.Free(gradient);
+    b.Free(net[i].output);
+    gradient = next;
+  }
+  b.Free(gradient);
+  return b.Done(0.01 * blocks);
+}
+
 Profile RandomProfile(uint64_t seed, int layers, int tensors) {
   std::mt19937_64 random(seed);
   Profile profile;

@@ -22,6 +22,10 @@ struct ConvNetOptions {
 // gradients and momentum live across steps, gradients of activations live a few layers. About 1 GB at peak.
 profile::Profile ConvNet(const ConvNetOptions& options = {});
 
+// A very deep one: a layer forward and a layer backward a block, each with scratch that lives in it alone; 20 tensors a
+// block. About 6 MB a block at peak. `shared`: bytes of a table that every layer reads.
+profile::Profile DeepNet(int blocks, Bytes shared = Bytes(0));
+
 // A random but valid profile: lives of all kinds (short, long, wrapping, persistent, fixed), random accesses.
 profile::Profile RandomProfile(uint64_t seed, int layers, int tensors);
 
