@@ -14,6 +14,7 @@
 
 #include "src/tier/numa_tier.h"
 #include "src/tier/tier_spec.h"
+#include "src/topology/choose_slow.h"
 #include "src/topology/discover.h"
 #include "tests/tier/frames.h"
 
@@ -57,6 +58,13 @@ TEST_F(TwoNodes, TheNodeWithoutCpusIsFoundAsTheSlowOne) {
   EXPECT_FALSE(topology->nodes[1].has_cpus);
   EXPECT_FALSE(topology->nodes[0].slow);
   EXPECT_TRUE(topology->nodes[1].slow);
+}
+
+TEST_F(TwoNodes, WhereNobodyNamesASlowTierItIsNodeOneIfItHasRoom) {
+  const auto topology = topology::DiscoverTopology({});
+  ASSERT_TRUE(topology.ok()) << topology.status();
+  EXPECT_EQ(topology::ChooseSlowTier(*topology, "/var/tmp", MiB(256)).spec, "numa:1");
+  EXPECT_EQ(topology::ChooseSlowTier(*topology, "/var/tmp", GiB(8)).spec, "file:/var/tmp");
 }
 
 TEST_F(TwoNodes, EverySlotTakesItsMemoryFromNodeOne) {
