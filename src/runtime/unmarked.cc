@@ -100,6 +100,7 @@ Runtime::RhythmicShape* Runtime::FindRhythmicShape(int32_t rhythm) {
 void Runtime::EndRhythmicStepLocked() {
   const bool profiled = phase_.load() == Phase::kProfiling;
   if (phase_.load() == Phase::kPlaced) ++rhythm_stats_.placed_steps;
+  residency_->TakeError().IgnoreError();  // nobody asks, and it doesn't keep a plan from being made
   const bool planned = EndLocked().ok();
   if (!profiled) return;
   const double demand_seconds = follower_->rhythm().seconds;  // of a period before it was found
