@@ -115,12 +115,12 @@ def parser(text: str | None, pairs: int = LEAST_PAIRS) -> argparse.ArgumentParse
 
 
 def run_rows(flags: argparse.Namespace, name: str, rows: list[str], program: str = "", arguments: list[str] = [],
-             pairs: int | None = None) -> dict:
+             pairs: int | None = None, warmup: int = 3) -> dict:
     """Lets demo_table run the rows; its result with the runs by name. Raises when a row that should run did not."""
     folder = Path(flags.out) / name
     turns = 2 if flags.quick else (pairs or flags.pairs)
     command = [f"{flags.bin}/demo_table", "--out", str(folder), "--rows", ",".join(rows), "--slow", flags.slow,
-               "--turns", str(turns), "--steps", str(flags.counted), "--time-limit", "1e9"]
+               "--turns", str(turns), "--steps", str(flags.counted), "--time-limit", "1e9", "--warmup", str(warmup)]
     if program:
         command += ["--program", program]
         for argument in arguments:

@@ -37,6 +37,7 @@ std::optional<RowSpec> ParseRow(const std::string& name) {
   if (kind == "thermocline") return RowSpec{name, Kind::kThermocline, "", "", percent, "lookahead"};
   if (kind == "lru") return RowSpec{name, Kind::kThermocline, "", "", percent, "lru"};
   if (kind == "limited") return RowSpec{name, Kind::kThermocline, "", "", percent, "lookahead", true};
+  if (kind == "unmarked") return RowSpec{name, Kind::kUnmarked, "", "", percent, "lookahead"};
   if (kind == "swap") return RowSpec{name, Kind::kSwap, "", "", percent, ""};
   return {};
 }

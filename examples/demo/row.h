@@ -13,7 +13,7 @@
 namespace thermocline::demo {
 
 struct RowSpec {
-  enum class Kind { kAllocator, kThermocline, kSwap };
+  enum class Kind { kAllocator, kThermocline, kUnmarked, kSwap };
   std::string name;
   Kind kind = Kind::kAllocator;
   std::string malloc;   // of an allocator row: "glibc", or the library's name
@@ -26,8 +26,9 @@ struct RowSpec {
 // In the table's order; the stock run, whose peak the budgets are taken from, is first.
 const std::vector<RowSpec>& Rows();
 
-// By name: "glibc", "tcmalloc", "jemalloc", "mimalloc"; "thermocline-N", "lru-N", "swap-N" or "limited-N" (thermocline at N%
-// under a limit that a single page too much would break), N in percent of the stock run's peak. Empty when it is none.
+// By name: "glibc", "tcmalloc", "jemalloc", "mimalloc"; "thermocline-N", "lru-N", "swap-N", "limited-N" (thermocline at N% under
+// a limit that a single page too much would break) or "unmarked-N" (the stock program under `thermocline run`, which finds
+// the steps by itself), N in percent of the stock run's peak. Empty when it is none.
 std::optional<RowSpec> ParseRow(const std::string& name);
 
 // The path that ld.so has for a soname; empty when the library is not installed.

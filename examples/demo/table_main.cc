@@ -22,7 +22,7 @@ void AddFlags(CLI::App* app, TableOptions* o, bool* quick, bool* restore) {
   app->add_option("--out", o->out, "folder for result.json, logs and run logs");
   app->add_option("--slow", o->slow, "slow tier: file:DIR or numa:NODE (a second memory node where there is one, else file:/var/tmp)");
   app->add_option("--only", o->only, "rows to run besides glibc and tcmalloc, separated by commas");
-  app->add_option("--rows", o->rows, "instead: these rows, such as mimalloc,thermocline-35,lru-50,limited-20,swap-20");
+  app->add_option("--rows", o->rows, "instead: these rows, such as mimalloc,thermocline-35,lru-50,limited-20,unmarked-20,swap-20");
   app->add_option("--program", o->program_name, "a program beside this one to run instead of the demo's, by its name");
   app->add_option("--program-argument", o->program_arguments, "one more argument of it; can be given several times");
   app->add_option("--steps", o->counted, "counted steps a turn")->check(CLI::PositiveNumber);

@@ -87,9 +87,10 @@ TableResult TableRun::Run() {
   const int turn_steps = options_.turns * (options_.uncounted + options_.counted);
   steps_planned_ = static_cast<int>(stepped.size()) * (options_.warmup + turn_steps);
   for (const RowSpec& spec : alone) {
-    steps_planned_ +=
+    steps_alone_ +=
         spec.limited ? options_.warmup + kSwapCounted : static_cast<int>((kSwapWarmup + kSwapCounted) * kSwapSlowdown);
   }
+  steps_planned_ += steps_alone_;
 
   result_.interleaved = MemoryForAll(stepped);
   result_.interleaved ? RunInterleaved(stepped) : RunOneByOne(stepped);
@@ -104,7 +105,7 @@ void TableRun::RunInterleaved(const std::vector<RowSpec>& specs) {
     rows.push_back(Start(spec));
   }
   double turn_seconds = 0;
-  for (int turn = 0; turn < options_.turns && TimeForTurn(turn_seconds); ++turn) {
+  for (int turn = 0; turn < options_.turns && TimeForTurn(turn, turn_seconds); ++turn) {
     const double before = Elapsed();
     Round(&rows, turn);
     turn_seconds = Elapsed() - before;
@@ -163,6 +164,12 @@ bool TableRun::Launch(Running* row, const std::string& preload) {
     command.arguments.insert(command.arguments.end(), more.begin(), more.end());
     if (spec.planner != "lru") command.arguments.insert(command.arguments.end(), {"--profile", base + ".trace.json"});
   }
+  if (spec.kind == RowSpec::Kind::kUnmarked) {
+    const std::string thermocline = options_.program.substr(0, options_.program.find_last_of('/') + 1) + "thermocline";
+    const std::vector<std::string> run = {thermocline, "run", "--fast", std::to_string(row->result.budget_bytes),
+                                          "--slow", options_.slow, "--"};
+    command.arguments.insert(command.arguments.begin(), run.begin(), run.end());
+  }
   try {
     if (row->cgroup == nullptr) {
       std::string why_not;
@@ -198,6 +205,7 @@ void TableRun::Steps(Running* row, int count, Counts counts) {
       const double seconds = step.at("seconds").get<double>();
       result.losses.push_back(step.at("loss").get<double>());
       result.all_seconds.push_back(seconds);
+      least_step_seconds_ = least_step_seconds_ == 0 ? seconds : std::min(least_step_seconds_, seconds);
       if (result_.rows.empty() && result.spec.name == Rows()[0].name) {
         result_.peak_bytes = std::max(result_.peak_bytes, step.at("peak_bytes").get<int64_t>());
       }
@@ -324,7 +332,10 @@ bool TableRun::MemoryForAll(const std::vector<RowSpec>& specs) const {
   return AvailableBytes() > wanted;
 }
 
-bool TableRun::TimeForTurn(double turn_seconds) const { return Elapsed() + turn_seconds < options_.time_limit_seconds; }
+// The rows that run alone come after the last turn, and have their part of the time.
+bool TableRun::TimeForTurn(int turn, double turn_seconds) const {
+  return turn == 0 || Elapsed() + turn_seconds + steps_alone_ * least_step_seconds_ < options_.time_limit_seconds;
+}
 
 // What the leanest allocator row's process held besides the tensors that it asked for.
 int64_t TableRun::BaseBytes() const {

@@ -70,7 +70,7 @@ class TableRun {
   void Finish(Running* row);
   void Skip(Running* row, const std::string& reason, bool failed);
   bool MemoryForAll(const std::vector<RowSpec>& specs) const;
-  bool TimeForTurn(double turn_seconds) const;
+  bool TimeForTurn(int turn, double turn_seconds) const;
   int64_t BaseBytes() const;
   std::string FastestPreload() const;
   void Say(const std::string& name, const std::string& what);
@@ -82,6 +82,8 @@ class TableRun {
   TableResult result_;
   int steps_done_ = 0;
   int steps_planned_ = 0;
+  int steps_alone_ = 0;  // of the rows that come after the turns, in steps of the fastest row
+  double least_step_seconds_ = 0;
 };
 
 }  // namespace thermocline::demo
