@@ -34,7 +34,7 @@ absl::StatusOr<std::string> ExplainPart(const Flags& flags, const plan::Migratio
                                         const profile::Profile* profile, const plan::Machine& machine) {
   const LayerId layer(flags.layer.value_or(0));
   const TensorId tensor(flags.tensor.value_or(0));
-  const absl::StatusOr<std::string> text =
+  absl::StatusOr<std::string> text =
       flags.layer.has_value() ? ExplainLayer(plan, profile, layer) : ExplainTensor(plan, profile, tensor);
   if (!text.ok()) return text;
   if (profile == nullptr) return absl::StrCat(*text, kNeedsTrace);
