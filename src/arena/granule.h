@@ -45,6 +45,7 @@ struct Granule {
   bool refused;      // a demand could not be served; whoever waits gives up, or waits on where only room was missing
   bool no_room;      // it was refused because no frame could be freed
   bool slot_frozen;  // a forked child may still read the slot: it may be neither written nor freed
+  bool held;         // the kernel or a device held its pages when it was to leave
   uint8_t retries;
   uint32_t pins;
   FrameId frame;

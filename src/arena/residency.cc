@@ -18,6 +18,8 @@ constexpr uint32_t kEnd = Residency::kNone.value();
 // Offsets in the arena are aligned as their addresses are, up to this.
 constexpr Bytes kBaseAlignment = GiB(1);
 
+constexpr int64_t kHeldPauseNanos = 5'000'000;
+
 // Frames that granules without a slot may not fill, so that those with one can always be exchanged.
 int64_t ExchangeMargin(int64_t frames) { return std::clamp<int64_t>(frames / 8, 1, 8); }
 
@@ -43,6 +45,10 @@ absl::StatusOr<std::unique_ptr<Residency>> Residency::Create(const ResidencyOpti
       !status.ok()) {
     return status;
   }
+  if (absl::Status status = memory.Watch(*base, options.address_space, options.granule_bytes, residency.get());
+      !status.ok()) {
+    return status;
+  }
   return residency;
 }
 
@@ -56,7 +62,7 @@ Residency::Residency(const ResidencyOptions& options, os::Memory& memory, tier::
       base_(base),
       table_(std::move(table)),
       frames_(std::move(frames)),
-      protection_gate_(memory) {
+      protection_gate_(memory.Plain()) {
   void* page = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (page == MAP_FAILED) return;
   fork_canary_ = static_cast<volatile char*>(page);
@@ -66,7 +72,7 @@ Residency::Residency(const ResidencyOptions& options, os::Memory& memory, tier::
 
 Residency::~Residency() {
   os::UnregisterFaultRange(this);
-  memory_.Unmap(base_, options_.address_space);
+  memory_.Unwatch(base_, options_.address_space);
   if (fork_canary_ != nullptr) munmap(const_cast<char*>(fork_canary_), 4096);
 }
 
@@ -129,6 +135,7 @@ bool Residency::BackLocked(GranuleId id) {
   if (!forked_child_) {
     if (!planned_.load(std::memory_order_relaxed)) ReclaimDeadLocked(1);
     if (TakeFrameLocked(granule)) MapOrRefuseLocked(id, os::Protection::kReadWrite);
+    if (granule.presence.load() == Presence::kHole) memory_.OpenHole(AddressOf(id), granule_bytes());
   }
   return true;
 }
@@ -164,10 +171,11 @@ bool Residency::IsDeadLocked(GranuleId id) const { return table_[id].live.load()
 void Residency::VacateLocked(GranuleId id) {
   Granule& granule = table_[id];
   const Presence presence = granule.presence.load();
-  if (granule.writing || granule.pins != 0 || presence == Presence::kFetching) return;
+  if (granule.writing || granule.pins != 0 || presence == Presence::kFetching || IsHeldLocked(granule)) return;
   uint32_t dead = Granule::kBacked;
   if (!granule.live.compare_exchange_strong(dead, 0)) return;
   if (presence == Presence::kMapped && !forked_child_) {
+    granule.clean = false;  // nobody's bytes
     if (!UnmapLocked(id)) {
       granule.live.fetch_or(Granule::kBacked);
       return;
@@ -178,6 +186,7 @@ void Residency::VacateLocked(GranuleId id) {
   if (presence == Presence::kMapped && forked_child_)
     memory_.Protect(AddressOf(id), granule_bytes(), os::Protection::kNone);
   granule.presence.store(Presence::kHole);
+  if (!forked_child_) memory_.CloseHole(AddressOf(id), granule_bytes());
   if (granule.has_slot) {
     FreeSlotLocked(granule);
   } else {
@@ -261,10 +270,56 @@ bool Residency::UnmapLocked(GranuleId id) {
   Granule& granule = table_[id];
   // Parts with different protections are separate mappings, which can't be moved as one.
   if (granule.armed && GateOf(granule).Disarm(AddressOf(id), granule_bytes()) != 0) return false;
-  if (memory_.Detach(AddressOf(id), frames_->Home(granule.frame), granule_bytes()) != 0) return false;
-  granule.armed = false;
+  const int answer = DetachLocked(id);
+  if (answer > 0) return false;
+  granule.armed = granule.held = false;
   LruRemoveLocked(id);
-  return true;
+  if (answer != os::kMovedButWritten || !granule.clean) return true;
+  // Its slot may hold older bytes.
+  granule.clean = false;
+  granule.dirtied = true;
+  if (!MapLocked(id, os::Protection::kReadWrite)) StrandLocked(id);
+  return false;
+}
+
+// As Memory::Detach. What could not leave is mapped and open to writes.
+int Residency::DetachLocked(GranuleId id) {
+  Granule& granule = table_[id];
+  const int answer = memory_.Detach(AddressOf(id), frames_->Home(granule.frame), granule_bytes());
+  if (answer == EBUSY && memory_.tells_held_frames()) {
+    StayLocked(id);
+  } else if (answer > 0) {
+    granule.armed = false;
+    OpenForWritingLocked(id);
+  }
+  return answer;
+}
+
+// The kernel or a device holds its pages, and may write to them past the page tables.
+void Residency::StayLocked(GranuleId id) {
+  Granule& granule = table_[id];
+  ++held_;
+  granule.held = true;
+  held_until_nanos_ = clock_.NowNanos() + kHeldPauseNanos;
+  granule.armed = false;
+  OpenForWritingLocked(id);
+  // Last in line: nothing behind it has to wait.
+  LruRemoveLocked(id);
+  LruInsertLocked(id);
+}
+
+bool Residency::IsHeldLocked(const Granule& granule) const {
+  return granule.held && clock_.NowNanos() < held_until_nanos_;
+}
+
+// Its frame is at home, and there is no room for its mapping: until it is touched, or until another try.
+void Residency::StrandLocked(GranuleId id) {
+  Granule& granule = table_[id];
+  memory_.Protect(frames_->Home(granule.frame), granule_bytes(), os::Protection::kReadWrite);
+  LruRemoveLocked(id);
+  granule.armed = granule.clean = false;
+  granule.presence.store(Presence::kEvicting);
+  stranded_.push_back(id);
 }
 
 void Residency::LruInsertLocked(GranuleId id) {

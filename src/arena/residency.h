@@ -62,9 +62,11 @@ struct ResidencyStats {
   int64_t io_errors = 0;
   int64_t pinned = 0;    // granules that are pinned now
   int64_t refusals = 0;  // waits that no frame could be freed for
+  int64_t held = 0;      // evictions that were given up, as the kernel or a device held the pages
+  int64_t kernel_faults = 0;  // touches and system calls that the kernel held until they were served
 };
 
-class Residency final : public os::FaultHandler {
+class Residency final : public os::FaultHandler, public os::WatchedFaultHandler {
  public:
   // A range of granules, [first, last].
   struct Range {
@@ -132,6 +134,7 @@ class Residency final : public os::FaultHandler {
   void MarkUsed(GranuleId id);
 
   os::FaultOutcome OnFault(char* address, os::FaultAccess access) override;
+  Answer OnWatchedFault(os::WatchedFault& fault) override;
 
   // ---- For the mover, under a Lock. Each returns false (or nothing) when the state does not allow it, and changes
   // nothing then: a wrong plan costs time only.
@@ -226,6 +229,10 @@ class Residency final : public os::FaultHandler {
   bool MapLocked(GranuleId id, os::Protection protection);
   bool MapOrRefuseLocked(GranuleId id, os::Protection protection);
   bool UnmapLocked(GranuleId id);
+  int DetachLocked(GranuleId id);
+  void StayLocked(GranuleId id);
+  bool IsHeldLocked(const Granule& granule) const;
+  void StrandLocked(GranuleId id);
   void FreeSlotLocked(Granule& granule);
   bool TakeFrameLocked(Granule& granule);
   void GiveFrameLocked(Granule& granule);
@@ -286,6 +293,9 @@ class Residency final : public os::FaultHandler {
   int64_t faults_ = 0;
   int64_t io_errors_ = 0;
   int64_t pinned_ = 0;
+  int64_t held_ = 0;
+  int64_t held_until_nanos_ = 0;  // granules found held are not tried again before
+  int64_t kernel_faults_ = 0;
   int64_t read_errors_ = 0, read_errors_said_ = 0;
   int64_t write_errors_ = 0, write_errors_said_ = 0;
   int64_t refusals_ = 0, refusals_said_ = 0;

@@ -21,7 +21,8 @@ bool Residency::NeedsFrameLocked(GranuleId id) const {
 
 bool Residency::MayLeaveLocked(GranuleId id) const {
   const Granule& granule = table_[id];
-  return granule.presence.load() == Presence::kMapped && granule.pins == 0 && !granule.writing;
+  return granule.presence.load() == Presence::kMapped && granule.pins == 0 && !granule.writing &&
+         !IsHeldLocked(granule);
 }
 
 bool Residency::ProvideLocked(GranuleId id) {
@@ -71,7 +72,16 @@ std::optional<tier::Transfer> Residency::BeginWriteBackLocked(GranuleId id) {
   if (!MayLeaveLocked(id) || granule.clean || granule.armed || IsDeadLocked(id) || !SlotForWritingLocked(granule)) {
     return std::nullopt;
   }
-  if (memory_.Protect(AddressOf(id), granule_bytes(), os::Protection::kRead) != 0) return std::nullopt;
+  const int error = memory_.Freeze(AddressOf(id), frames_->Home(granule.frame), granule_bytes());
+  if (error == ENOTCONN) {
+    StrandLocked(id);
+  } else if (error == EBUSY && memory_.tells_held_frames()) {
+    StayLocked(id);
+  } else if (error != 0) {
+    OpenForWritingLocked(id);
+  }
+  if (error != 0) return std::nullopt;
+  granule.held = false;
   granule.protection = os::Protection::kRead;
   granule.writing = true;
   granule.dirtied = false;
@@ -95,7 +105,7 @@ std::optional<tier::Transfer> Residency::BeginEvictLocked(GranuleId id) {
 
 bool Residency::ReleaseLocked(GranuleId id, bool when_clean) {
   Granule& granule = table_[id];
-  if (granule.presence.load() != Presence::kMapped || granule.pins != 0) return false;
+  if (granule.presence.load() != Presence::kMapped || granule.pins != 0 || IsHeldLocked(granule)) return false;
   if (granule.writing) {
     if (!when_clean || granule.dirtied || granule.leaving) return granule.leaving;
     granule.leaving = true;
@@ -128,6 +138,7 @@ std::optional<tier::Transfer> Residency::FinishFetchLocked(GranuleId id, int err
     }
     GiveFrameLocked(granule);
     granule.presence.store(Presence::kFailed);
+    memory_.CloseHole(AddressOf(id), granule_bytes());
     if (IsDeadLocked(id)) {
       VacateLocked(id);  // nobody's bytes: the next tensor there starts afresh
     } else {
@@ -308,6 +319,7 @@ void Residency::ParentAfterFork() {
 void Residency::ChildAfterFork() {
   forked_child_ = true;
   *fork_canary_ = 1;
+  memory_.AbandonAfterFork();
   sink_ = nullptr;
   recorder_ = nullptr;
   demand_head_ = demand_tail_ = kEnd;
@@ -342,6 +354,8 @@ ResidencyStats Residency::Stats() {
   stats.io_errors = io_errors_;
   stats.pinned = pinned_;
   stats.refusals = refusals_;
+  stats.held = held_;
+  stats.kernel_faults = kernel_faults_;
   return stats;
 }
 

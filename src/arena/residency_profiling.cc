@@ -32,18 +32,19 @@ bool Residency::ConvertMappedLocked(GranuleId id, bool shared, os::Protection pr
   Granule& granule = table_[id];
   char* const home = frames_->Home(granule.frame);
   if (granule.armed && GateOf(granule).Disarm(AddressOf(id), granule_bytes()) != 0) return false;
-  if (memory_.Detach(AddressOf(id), home, granule_bytes()) != 0) return false;
+  const int answer = DetachLocked(id);
+  if (answer > 0) return false;
+  if (answer == os::kMovedButWritten) {
+    granule.clean = false;
+    if (protection == os::Protection::kRead) protection = os::Protection::kReadWrite;
+  }
   frames_->Convert(granule.frame, shared);
   if (memory_.Attach(home, AddressOf(id), granule_bytes(), protection) == 0) {
     granule.protection = protection;
     return true;
   }
   // No room for the mapping: at home until it is touched, or until another try.
-  memory_.Protect(home, granule_bytes(), os::Protection::kReadWrite);
-  LruRemoveLocked(id);
-  granule.armed = granule.clean = false;
-  granule.presence.store(Presence::kEvicting);
-  stranded_.push_back(id);
+  StrandLocked(id);
   return false;
 }
 

@@ -51,6 +51,38 @@ os::FaultOutcome Residency::OnFault(char* address, os::FaultAccess access) {
   }
 }
 
+// One that the kernel holds for us: the thread may be anywhere, in a system call too.
+Residency::Answer Residency::OnWatchedFault(os::WatchedFault& fault) {
+  if (!lock_.TryLock()) return Answer::kBusy;
+  const GranuleId id = GranuleOf(fault.address);
+  Granule& granule = table_[id];
+  const bool waited = fault.began_nanos != 0;
+  kernel_faults_ += waited ? 0 : 1;
+  const os::FaultAccess access = fault.write ? os::FaultAccess::kWrite : os::FaultAccess::kRead;
+  const Step step = FaultStepLocked(id, fault.address, access, waited);
+  const Presence presence = granule.presence.load();
+  Answer answer = Answer::kDone;
+  if (step == Step::kWait || step == Step::kPause) {
+    if (!waited) fault.began_nanos = clock_.NowNanos();
+    answer = Answer::kWait;
+  } else if (step == Step::kDone && presence == Presence::kMapped && !granule.armed) {
+    const bool closed = granule.protection == os::Protection::kRead;
+    if (!fault.write_protected) {
+      memory_.FillAbsent(fault.address, closed);
+    } else if (!closed) {
+      memory_.Protect(AddressOf(id), granule_bytes(), os::Protection::kReadWrite);
+    }
+  } else if (presence == Presence::kHole || presence == Presence::kFailed) {
+    // No bytes to be had: a thread hears of it by a signal, the kernel by EFAULT.
+    memory_.CloseHole(AddressOf(id), granule_bytes());
+  }
+  if (waited && answer == Answer::kDone) {
+    exposed_nanos_.fetch_add(clock_.NowNanos() - fault.began_nanos, std::memory_order_relaxed);
+  }
+  lock_.Unlock();
+  return answer;
+}
+
 Residency::Step Residency::FaultStepLocked(GranuleId id, char* address, os::FaultAccess access, bool waited) {
   Granule& granule = table_[id];
   if ((granule.live.load() & Granule::kBacked) == 0) return Step::kNotOurs;
@@ -142,6 +174,7 @@ void Residency::OpenForWritingLocked(GranuleId id) {
 void Residency::NoticeLocked(GranuleId id) {
   NoticeWord(id).fetch_add(1);
   os::FutexWakeAll(NoticeWord(id));
+  memory_.NotifyWaiters();
 }
 
 void Residency::DemandLocked(GranuleId id) {
@@ -278,6 +311,7 @@ absl::Status Residency::Unpin(Range range) {
         word.fetch_add(1);
         os::FutexWakeAll(word);
       }
+      memory_.NotifyWaiters();
     }
     if (granule.armed && !granule.opened) {
       granule.opened = true;

@@ -118,7 +118,7 @@ tc_status tc_create(const tc_options* options, tc_runtime** runtime) {
     }
     raw = {OrEmpty(options->fast),    OrEmpty(options->slow), OrEmpty(options->planner),
            OrEmpty(options->plan_in), static_cast<int64_t>(options->granule_bytes), options->verify != 0,
-           /*profiler=*/"",           /*model=*/""};
+           /*profiler=*/"",           /*model=*/"",         /*kernel_faults=*/""};
   }
   absl::StatusOr<tc_runtime*> made = Make(raw);
   if (!made.ok()) return Report(made.status());

@@ -14,6 +14,7 @@
 #include "nlohmann/json.hpp"
 #include "src/cli/command.h"
 #include "src/cli/text_table.h"
+#include "src/os/choose_memory.h"
 #include "src/profile/choose_gate.h"
 #include "src/tier/tier_spec.h"
 
@@ -41,6 +42,9 @@ absl::Status Doctor(const DoctorFlags& flags) {
   report.sections = topology::ProbeAll(machine);
   const char* const profiler = std::getenv("THERMOCLINE_PROFILER");
   report.sections.push_back({"Profiler", {profile::ProbeGates(profiler == nullptr ? "auto" : profiler)}});
+  const char* const kernel_faults = std::getenv("THERMOCLINE_KERNEL_FAULTS");
+  report.sections.push_back(
+      {"Accesses of the kernel", os::ProbeWatchedMemory(kernel_faults == nullptr ? "auto" : kernel_faults)});
   TrySlowTier(*request, &report);
   std::cout << (flags.json ? DoctorReportToJson(report) : FormatDoctorReport(report));
   return absl::OkStatus();

@@ -30,6 +30,10 @@ class FutexLock {
     uint32_t free = kFree;
     if (!word_.compare_exchange_strong(free, kHeld, std::memory_order_acquire)) LockSlow();
   }
+  bool TryLock() {
+    uint32_t free = kFree;
+    return word_.compare_exchange_strong(free, kHeld, std::memory_order_acquire);
+  }
   void Unlock() {
     if (word_.exchange(kFree, std::memory_order_release) == kContended) FutexWakeOne();
   }

@@ -113,6 +113,8 @@ class RealMemoryImpl final : public Memory {
 
   int Unmap(char* at, Bytes size) override { return ErrnoOf(munmap(at, size.count()) == 0); }
 
+  bool quiet() const { return quiet_; }
+
  private:
   int Move(char* from, char* to, Bytes size) {
     const int flags = MREMAP_MAYMOVE | MREMAP_FIXED | (quiet_ ? 0 : MREMAP_DONTUNMAP);
@@ -122,12 +124,16 @@ class RealMemoryImpl final : public Memory {
   bool quiet_ = true;  // every reservation so far lies where no other mapping falls
 };
 
-}  // namespace
-
-Memory& RealMemory() {
+RealMemoryImpl& TheMemory() {
   static RealMemoryImpl* const memory = new RealMemoryImpl;
   return *memory;
 }
+
+}  // namespace
+
+Memory& RealMemory() { return TheMemory(); }
+
+bool AddressesAreQuiet() { return TheMemory().quiet(); }
 
 int64_t MaxMapCount() {
   std::ifstream file("/proc/sys/vm/max_map_count");

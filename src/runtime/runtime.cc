@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "src/base/parse_units.h"
+#include "src/os/choose_memory.h"
 #include "src/os/memory.h"
 #include "src/plan/make_planner.h"
 #include "src/plan/plan_file.h"
@@ -64,7 +65,11 @@ absl::Status Runtime::Open() {
   options.most_frames = std::max(options.frames, os::PhysicalMemory() / settings_.granule_bytes);
   options.address_space =
       RoundUp(std::max(GiB(64), os::PhysicalMemory() * kAddressSpacePerMemory), settings_.granule_bytes * 4);
-  auto residency = arena::Residency::Create(options, os::RealMemory(), *tier_, clock_);
+  auto watched = os::MakeWatchedMemory(settings_.kernel_faults, settings_.held_frames);
+  if (!watched.ok()) return watched.status();
+  watched_memory_ = *std::move(watched);
+  os::Memory& memory = watched_memory_ != nullptr ? *watched_memory_ : os::RealMemory();
+  auto residency = arena::Residency::Create(options, memory, *tier_, clock_);
   if (!residency.ok()) return residency.status();
   residency_ = *std::move(residency);
   auto gate = profile::MakeGate(settings_.profiler, os::RealMemory());

@@ -23,6 +23,7 @@
 #include "src/base/clock.h"
 #include "src/migrate/mover.h"
 #include "src/os/futex.h"
+#include "src/os/memory.h"
 #include "src/plan/planner.h"
 #include "src/runtime/judge.h"
 #include "src/runtime/rhythm_follower.h"
@@ -163,6 +164,7 @@ class Runtime {
   const Settings settings_;
   const Clock& clock_ = MonotonicClock();
   std::unique_ptr<tier::BlockTier> tier_;
+  std::unique_ptr<os::Memory> watched_memory_;  // nullptr: os::RealMemory
   std::unique_ptr<arena::AccessGate> gate_;
   std::unique_ptr<arena::Residency> residency_;
   std::unique_ptr<arena::Allocator> allocator_;

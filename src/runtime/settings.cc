@@ -12,6 +12,7 @@
 #include "absl/strings/str_split.h"
 #include "src/arena/residency.h"
 #include "src/base/parse_units.h"
+#include "src/os/choose_memory.h"
 #include "src/os/memory.h"
 #include "src/profile/choose_gate.h"
 
@@ -78,6 +79,25 @@ absl::Status ReadFast(const RawSettings& raw, const Environment& environment, Se
     return absl::InvalidArgumentError(absl::StrCat(given.source, " is ", given.text, ", but this machine has ",
                                                    FormatBytes(os::PhysicalMemory()), " of memory; give less"));
   }
+  return absl::OkStatus();
+}
+
+absl::Status ReadKernelFaults(const RawSettings& raw, const Environment& environment, Settings* settings) {
+  if (const std::string held = environment("THERMOCLINE_HELD_FRAMES").value_or(""); held == "off") {
+    settings->held_frames = false;
+  } else if (!held.empty() && held != "auto") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("THERMOCLINE_HELD_FRAMES is '", held, "'; it must be auto or off"));
+  }
+  const Given given = Pick(raw.kernel_faults, "kernel_faults", environment, "THERMOCLINE_KERNEL_FAULTS");
+  if (given.text.empty()) return absl::OkStatus();
+  if (absl::Status status = os::CheckKernelFaultsWish(given.text); !status.ok()) return In(given, status);
+  if (given.text == "on" && settings->profiler == "userfaultfd") {
+    return absl::InvalidArgumentError(
+        absl::StrCat(given.source, " is on, which the profiler userfaultfd can't be combined with; take another "
+                                   "profiler (THERMOCLINE_PROFILER=auto), or kernel faults off"));
+  }
+  settings->kernel_faults = given.text;
   return absl::OkStatus();
 }
 
@@ -158,6 +178,7 @@ absl::StatusOr<Settings> ReadSettings(const RawSettings& raw, const Environment&
   }
   settings.model = Pick(raw.model, "model", environment, "THERMOCLINE_MODEL").text;
   if (settings.model.empty()) settings.model = ProgramName(OwnCommandLine());
+  if (absl::Status status = ReadKernelFaults(raw, environment, &settings); !status.ok()) return status;
   settings.plan_in = Pick(raw.plan_in, "plan_in", environment, "THERMOCLINE_PLAN").text;
   settings.verify = raw.verify || environment("THERMOCLINE_VERIFY").value_or("0") == "1";
   if (absl::Status status = ReadLink(environment, &settings); !status.ok()) return status;

@@ -27,6 +27,7 @@ struct RawSettings {
   bool verify = false;        // THERMOCLINE_VERIFY=1
   std::string profiler;       // THERMOCLINE_PROFILER
   std::string model;          // THERMOCLINE_MODEL
+  std::string kernel_faults;  // THERMOCLINE_KERNEL_FAULTS
 };
 
 struct Settings {
@@ -38,6 +39,8 @@ struct Settings {
   Bytes granule_bytes = MiB(2);
   bool verify = false;
   std::string profiler = "auto";      // how a profiled step sees touches: profile/choose_gate.h
+  std::string kernel_faults = "auto"; // whether system calls wait for what is away: os/choose_memory.h
+  bool held_frames = true;            // whether frames that the kernel holds are told, where that can be had
   bool pass_through = false;          // THERMOCLINE=off
   std::string model;                  // what run logs call it; else the program's name
   std::optional<plan::TierSpec> link; // THERMOCLINE_LINK=in=..,out=..: known, so not measured at start

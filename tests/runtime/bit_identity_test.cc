@@ -18,6 +18,7 @@ struct Case {
   const char* slow;
   Bytes fast;
   const char* planner;
+  const char* kernel_faults = "off";
 };
 
 class BitIdentity : public ::testing::TestWithParam<Case> {};
@@ -25,7 +26,10 @@ class BitIdentity : public ::testing::TestWithParam<Case> {};
 TEST_P(BitIdentity, LossesAreThoseOfMalloc) {
   const std::vector<int> scales(kSteps, 1);
   const Case& c = GetParam();
-  auto runtime = runtime::Runtime::Create(SmallSettings(c.slow, c.fast, c.planner));
+  auto runtime = runtime::Runtime::Create(SmallSettings(c.slow, c.fast, c.planner, c.kernel_faults));
+  if (!runtime.ok() && std::string(c.kernel_faults) == "on") {
+    GTEST_SKIP() << "needs userfaultfd for the kernel's faults (root or CAP_SYS_PTRACE): " << runtime.status();
+  }
   ASSERT_TRUE(runtime.ok()) << runtime.status();
   EXPECT_EQ(Losses(On(**runtime), scales), Losses(OnMalloc(), scales));
   const runtime::RuntimeStats stats = (*runtime)->Stats();
@@ -50,7 +54,11 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{"interval", "emulated:in=2GB/s,out=2GB/s", MiB(4), "interval"},
                       Case{"first_touch", "emulated:in=2GB/s,out=2GB/s", MiB(4), "first_touch"},
                       Case{"lru", "emulated:in=2GB/s,out=2GB/s", MiB(3), "lru"},
-                      Case{"file", "file:/var/tmp", MiB(3), "lookahead"}),
+                      Case{"file", "file:/var/tmp", MiB(3), "lookahead"},
+                      Case{"full_with_kernel_faults", "emulated:in=2GB/s,out=2GB/s", MiB(16), "lookahead", "on"},
+                      Case{"fifth_with_kernel_faults", "emulated:in=2GB/s,out=2GB/s", MiB(3), "lookahead", "on"},
+                      Case{"lru_with_kernel_faults", "emulated:in=2GB/s,out=2GB/s", MiB(3), "lru", "on"},
+                      Case{"file_with_kernel_faults", "file:/var/tmp", MiB(3), "lookahead", "on"}),
     [](const auto& test) { return std::string(test.param.name); });
 
 // A plan for so few frames is made where the budget is lowered. Each loop needs more of them together than the plan grants

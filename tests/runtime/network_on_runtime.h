@@ -19,12 +19,14 @@ inline constexpr int kNetworkLayers = 12;
 inline constexpr int64_t kNetworkWidth = 96 * 1024;  // floats: 384 KiB a tensor, about 10 MiB at the peak
 inline constexpr Bytes kNetworkGranule = KiB(64);
 
-inline runtime::Settings SmallSettings(const std::string& slow, Bytes fast, const std::string& planner) {
+inline runtime::Settings SmallSettings(const std::string& slow, Bytes fast, const std::string& planner,
+                                       const std::string& kernel_faults = "off") {
   runtime::RawSettings raw;
   raw.fast = std::to_string(fast.count());
   raw.slow = slow;
   raw.planner = planner;
   raw.granule_bytes = kNetworkGranule.count();
+  raw.kernel_faults = kernel_faults;
   return *ReadSettings(raw, [](const char*) { return std::nullopt; });
 }
 

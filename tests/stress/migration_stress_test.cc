@@ -1,5 +1,6 @@
 // Threads write, read and check tensors while everything migrates at random: by demand, by senseless plans, by budget
-// changes. One wrong byte fails the test.
+// changes; on each kind of memory: frames that move unseen, frames that the kernel tells when it holds them, and holes
+// that the kernel waits at. One wrong byte fails the test.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -14,6 +15,7 @@
 #include "src/arena/residency.h"
 #include "src/base/clock.h"
 #include "src/migrate/mover.h"
+#include "src/os/choose_memory.h"
 #include "src/os/memory.h"
 #include "src/plan/migration_plan.h"
 #include "src/tier/emulated_tier.h"
@@ -29,7 +31,9 @@ int Seconds() {
 }
 
 // A small machine: 24 frames of fast memory, an emulated slow tier, a mover.
-class MigrationStress : public ::testing::Test {
+enum class Kind { kPlain, kHeldFrames, kKernelFaults };
+
+class MigrationStress : public ::testing::TestWithParam<Kind> {
  protected:
   void SetUp() override {
     tier::EmulatedTierOptions tier_options;
@@ -38,20 +42,32 @@ class MigrationStress : public ::testing::Test {
     tier_options.in = tier_options.out = BytesPerSecond(2e9);
     tier_options.latency_seconds = 20e-6;
     tier_ = *tier::EmulatedTier::Create(tier_options);
+    if (GetParam() != Kind::kPlain) {
+      auto made = os::MakeWatchedMemory(GetParam() == Kind::kKernelFaults ? "on" : "off");
+      if (!made.ok() || *made == nullptr) {
+        GTEST_SKIP() << "needs userfaultfd for the kernel's faults (root or CAP_SYS_PTRACE), or UFFDIO_MOVE (Linux 6.8): "
+                     << made.status();
+      }
+      watched_ = *std::move(made);
+    }
+    os::Memory& memory = watched_ != nullptr ? *watched_ : os::RealMemory();
     arena::ResidencyOptions options;
     options.granule_bytes = kGranule;
     options.address_space = GiB(1);
     options.frames = 24;
     options.most_frames = 64;
-    residency_ = *arena::Residency::Create(options, os::RealMemory(), *tier_, MonotonicClock());
+    residency_ = *arena::Residency::Create(options, memory, *tier_, MonotonicClock());
     allocator_ = *arena::Allocator::Create(*residency_);
     mover_ = std::make_unique<migrate::Mover>(*residency_, *tier_, MonotonicClock(), migrate::MoverOptions{});
     mover_->Start();
   }
 
-  void TearDown() override { mover_->Stop(); }
+  void TearDown() override {
+    if (mover_ != nullptr) mover_->Stop();
+  }
 
   std::unique_ptr<tier::EmulatedTier> tier_;
+  std::unique_ptr<os::Memory> watched_;
   std::unique_ptr<arena::Residency> residency_;
   std::unique_ptr<arena::Allocator> allocator_;
   std::unique_ptr<migrate::Mover> mover_;
@@ -135,7 +151,7 @@ std::shared_ptr<plan::MigrationPlan> RandomPlan(std::mt19937_64& random, int64_t
   return plan;
 }
 
-TEST_F(MigrationStress, NoByteIsLostWhateverThePlanSays) {
+TEST_P(MigrationStress, NoByteIsLostWhateverThePlanSays) {
   std::atomic<bool> stop{false};
   std::atomic<int64_t> wrong{0}, checks{0};
   std::vector<std::thread> workers;
@@ -163,7 +179,15 @@ TEST_F(MigrationStress, NoByteIsLostWhateverThePlanSays) {
   EXPECT_GT(stats.bytes_out.count(), 0);
   // Every tensor was freed: nothing may be left behind.
   EXPECT_EQ(allocator_->Stats().live, Bytes(0));
+  EXPECT_EQ(residency_->Stats().kernel_faults > 0, GetParam() == Kind::kKernelFaults);
 }
+
+INSTANTIATE_TEST_SUITE_P(Memories, MigrationStress,
+                         ::testing::Values(Kind::kPlain, Kind::kHeldFrames, Kind::kKernelFaults), [](const auto& tested) {
+                           return tested.param == Kind::kPlain        ? "Plain"
+                                  : tested.param == Kind::kHeldFrames ? "HeldFrames"
+                                                                      : "KernelFaults";
+                         });
 
 }  // namespace
 }  // namespace thermocline
