@@ -37,6 +37,7 @@ class WatchedMemory final : public Memory {
   struct Options {
     bool kernel_faults = false;
     bool held_frames = false;
+    int64_t most_loose_holes = -1;  // that stay mappings of their own; -1: a quarter of what the kernel allows
   };
   // What is asked for and can't be had is an error; ask for less then.
   static absl::StatusOr<std::unique_ptr<WatchedMemory>> Create(const Options& options, Memory& real = RealMemory(),

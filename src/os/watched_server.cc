@@ -34,7 +34,7 @@ absl::Status WatchedMemory::Watch(char* begin, Bytes size, Bytes granule, Watche
                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (flags == MAP_FAILED) return absl::ResourceExhaustedError(absl::StrCat("mmap: ", strerror(errno)));
   loose_flags_ = static_cast<uint8_t*>(flags);
-  most_loose_ = MaxMapCount() / kShareOfMappings;
+  most_loose_ = options_.most_loose_holes >= 0 ? options_.most_loose_holes : MaxMapCount() / kShareOfMappings;
   absl::StatusOr<char*> staging = real_.Reserve(granule, std::max(granule, MiB(2)));
   if (!staging.ok()) return staging.status();
   staging_ = *staging;

@@ -180,8 +180,13 @@ long Make(Call call, int descriptor, char* buffer) {
   }                                                                                     \
   ASSERT_TRUE(house.status.ok()) << house.status
 
-TEST(KernelFaults, ARawReadIntoATensorThatIsAwayWaitsForIt) {
-  HOUSE_OR_SKIP(house, MakeSettings("on"));
+// With frames that go by UFFDIO_MOVE where the kernel has it, and as on kernels before 6.8.
+class KernelFaults : public ::testing::TestWithParam<bool> {};
+INSTANTIATE_TEST_SUITE_P(Ways, KernelFaults, ::testing::Bool(),
+                         [](const auto& tested) { return tested.param ? "FramesMove" : "AsBefore68"; });
+
+TEST_P(KernelFaults, ARawReadIntoATensorThatIsAwayWaitsForIt) {
+  HOUSE_OR_SKIP(house, MakeSettings("on", GetParam()));
   for (Call call : kReads) {
     for (int i = 0; i < kTensors; ++i) {
       const int like = (i + 5) % kTensors;
@@ -195,8 +200,8 @@ TEST(KernelFaults, ARawReadIntoATensorThatIsAwayWaitsForIt) {
   EXPECT_GT(house.runtime->Stats().residency.kernel_faults, 0);
 }
 
-TEST(KernelFaults, ARawReadIntoAPartOfATensorKeepsTheRest) {
-  HOUSE_OR_SKIP(house, MakeSettings("on"));
+TEST_P(KernelFaults, ARawReadIntoAPartOfATensorKeepsTheRest) {
+  HOUSE_OR_SKIP(house, MakeSettings("on", GetParam()));
   int ends[2];
   ASSERT_EQ(pipe(ends), 0);
   for (int i = 0; i < kTensors; ++i) {
@@ -212,8 +217,8 @@ TEST(KernelFaults, ARawReadIntoAPartOfATensorKeepsTheRest) {
   close(ends[1]);
 }
 
-TEST(KernelFaults, ARawWriteFromATensorThatIsAwayWritesItsBytes) {
-  HOUSE_OR_SKIP(house, MakeSettings("on"));
+TEST_P(KernelFaults, ARawWriteFromATensorThatIsAwayWritesItsBytes) {
+  HOUSE_OR_SKIP(house, MakeSettings("on", GetParam()));
   for (Call call : kWrites) {
     for (int i = 0; i < kTensors; ++i) {
       const PatternFile file;
@@ -223,8 +228,8 @@ TEST(KernelFaults, ARawWriteFromATensorThatIsAwayWritesItsBytes) {
   }
 }
 
-TEST(KernelFaults, ARawReadIntoATensorThatIsThereAndUnchangedIsNoticed) {
-  HOUSE_OR_SKIP(house, MakeSettings("on"));
+TEST_P(KernelFaults, ARawReadIntoATensorThatIsThereAndUnchangedIsNoticed) {
+  HOUSE_OR_SKIP(house, MakeSettings("on", GetParam()));
   for (int i = 0; i < kTensors; ++i) {
     ASSERT_TRUE(house.Holds(i));  // brought in by reading: its slot holds the same
     const int like = (i + 3) % kTensors;
@@ -236,8 +241,8 @@ TEST(KernelFaults, ARawReadIntoATensorThatIsThereAndUnchangedIsNoticed) {
   }
 }
 
-TEST(KernelFaults, TensorsThatWereNeverTouchedCanBeReadInto) {
-  HOUSE_OR_SKIP(house, MakeSettings("on"));
+TEST_P(KernelFaults, TensorsThatWereNeverTouchedCanBeReadInto) {
+  HOUSE_OR_SKIP(house, MakeSettings("on", GetParam()));
   for (int i = 0; i < kTensors; ++i) {
     auto* const fresh = static_cast<char*>(house.runtime->Allocate(kTensor, Bytes(64)));
     ASSERT_NE(fresh, nullptr);
@@ -250,8 +255,8 @@ TEST(KernelFaults, TensorsThatWereNeverTouchedCanBeReadInto) {
   for (int i = 0; i < kTensors; ++i) ASSERT_TRUE(house.Holds(i)) << i;
 }
 
-TEST(KernelFaults, AFreedTensorIsWildAgain) {
-  HOUSE_OR_SKIP(house, MakeSettings("on"));
+TEST_P(KernelFaults, AFreedTensorIsWildAgain) {
+  HOUSE_OR_SKIP(house, MakeSettings("on", GetParam()));
   char* const freed = house.tensors[3];
   ASSERT_TRUE(house.runtime->Free(freed));
   house.tensors[3] = house.tensors[4];
@@ -261,8 +266,8 @@ TEST(KernelFaults, AFreedTensorIsWildAgain) {
   EXPECT_EQ(Make(Call::kRead, file.descriptor(), freed), -EFAULT);
 }
 
-TEST(KernelFaults, ThreadsInSystemCallsAndOutsideSeeTheirBytesWhileEverythingMigrates) {
-  HOUSE_OR_SKIP(house, MakeSettings("on"));
+TEST_P(KernelFaults, ThreadsInSystemCallsAndOutsideSeeTheirBytesWhileEverythingMigrates) {
+  HOUSE_OR_SKIP(house, MakeSettings("on", GetParam()));
   std::atomic<bool> stop{false};
   std::atomic<int> wrong{0}, short_calls{0};
   std::vector<std::thread> threads;
@@ -430,10 +435,10 @@ void ExchangeHugeGranules(const std::string& kernel_faults) {
   EXPECT_EQ(runtime.Stats().residency.io_errors, 0);
 }
 
-TEST(KernelFaults, GranulesOfHugePagesKeepTheirBytes) { ExchangeHugeGranules("on"); }
+TEST(KernelFaultsAlso, GranulesOfHugePagesKeepTheirBytes) { ExchangeHugeGranules("on"); }
 TEST(HeldFrames, GranulesOfHugePagesKeepTheirBytes) { ExchangeHugeGranules("off"); }
 
-TEST(KernelFaults, AProcessThatIsKilledInsideAWaitingCallIsGoneAtOnce) {
+TEST(KernelFaultsAlso, AProcessThatIsKilledInsideAWaitingCallIsGoneAtOnce) {
   if (const auto may = os::Userfaultfd::SupportedFeatures(os::FaultScope::kKernelFaults); !may.ok()) {
     GTEST_SKIP() << kNeedsKernelFaults << may.status();
   }
