@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <memory>
 #include <random>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -190,14 +191,14 @@ TEST_P(MigrationStress, NoByteIsLostWhateverThePlanSays) {
   EXPECT_EQ(residency_->Stats().kernel_faults > 0, GetParam() >= Kind::kKernelFaults);
 }
 
+std::string NameOf(const ::testing::TestParamInfo<Kind>& tested) {
+  constexpr const char* kNames[] = {"Plain", "HeldFrames", "KernelFaults", "KernelFaultsBefore68"};
+  return kNames[static_cast<int>(tested.param)];
+}
 INSTANTIATE_TEST_SUITE_P(Memories, MigrationStress,
                          ::testing::Values(Kind::kPlain, Kind::kHeldFrames, Kind::kKernelFaults,
                                            Kind::kKernelFaultsBefore68),
-                         [](const auto& tested) {
-                           constexpr const char* kNames[] = {"Plain", "HeldFrames", "KernelFaults",
-                                                             "KernelFaultsBefore68"};
-                           return kNames[static_cast<int>(tested.param)];
-                         });
+                         NameOf);
 
 }  // namespace
 }  // namespace thermocline
