@@ -36,10 +36,8 @@ constexpr Bytes kTensor = KiB(256);
 constexpr int kTensors = 24;  // six times the budget of 16 granules
 constexpr size_t kBytes = 256 * 1024;
 
-constexpr char kNeedsKernelFaults[] =
-    "needs userfaultfd for the kernel's faults: run it as root, with CAP_SYS_PTRACE, with vm.unprivileged_userfaultfd=1 or "
-    "with access to /dev/userfaultfd. The system said: ";
-constexpr char kNeedsMove[] = "needs a kernel with UFFDIO_MOVE: Linux 6.8 or later";
+constexpr char kOneOf[] =
+    ": root, CAP_SYS_PTRACE, vm.unprivileged_userfaultfd=1 or access to /dev/userfaultfd. The system said: ";
 
 bool KernelMoves() {
   const auto features = os::Userfaultfd::SupportedFeatures(os::FaultScope::kUserFaults);
@@ -173,11 +171,11 @@ long Make(Call call, int descriptor, char* buffer) {
   return result < 0 ? -errno : result;
 }
 
-#define HOUSE_OR_SKIP(house, ...)                                                       \
-  House house(__VA_ARGS__);                                                             \
-  if (house.runtime == nullptr && !absl::IsInvalidArgument(house.status)) {             \
-    GTEST_SKIP() << kNeedsKernelFaults << house.status;                                 \
-  }                                                                                     \
+#define HOUSE_OR_SKIP(house, ...)                                                                  \
+  House house(__VA_ARGS__);                                                                        \
+  if (house.runtime == nullptr && !absl::IsInvalidArgument(house.status)) {                        \
+    GTEST_SKIP() << "needs userfaultfd for the kernel's faults" << kOneOf << house.status;         \
+  }                                                                                                \
   ASSERT_TRUE(house.status.ok()) << house.status
 
 // With frames that go by UFFDIO_MOVE where the kernel has it, and as on kernels before 6.8.
@@ -405,7 +403,7 @@ void ExchangeHugeGranules(const std::string& kernel_faults) {
   settings.slow_text = "emulated:in=8GB/s,out=8GB/s,latency=10us,capacity=256MiB";
   settings.slow = *tier::ParseTierSpec(settings.slow_text);
   auto made = Runtime::Create(settings);
-  if (!made.ok()) GTEST_SKIP() << kNeedsKernelFaults << made.status();
+  if (!made.ok()) GTEST_SKIP() << "needs userfaultfd for the kernel's faults" << kOneOf << made.status();
   Runtime& runtime = **made;
   constexpr int kLarge = 8;
   constexpr int64_t kWords = MiB(4).count() / 8;
@@ -443,7 +441,7 @@ TEST(HeldFrames, GranulesOfHugePagesKeepTheirBytes) { ExchangeHugeGranules("off"
 
 TEST(KernelFaultsAlso, AProcessThatIsKilledInsideAWaitingCallIsGoneAtOnce) {
   if (const auto may = os::Userfaultfd::SupportedFeatures(os::FaultScope::kKernelFaults); !may.ok()) {
-    GTEST_SKIP() << kNeedsKernelFaults << may.status();
+    GTEST_SKIP() << "needs userfaultfd for the kernel's faults" << kOneOf << may.status();
   }
   int ends[2];
   ASSERT_EQ(pipe(ends), 0);
@@ -504,7 +502,7 @@ void ReadFixedWhileDueToLeave(House& house, bool pins) {
 }
 
 TEST(HeldFrames, AFixedBufferDueToLeaveStaysAndGetsItsBytes) {
-  if (!KernelMoves()) GTEST_SKIP() << kNeedsMove;
+  if (!KernelMoves()) GTEST_SKIP() << "needs a kernel with UFFDIO_MOVE: Linux 6.8 or later";
   House house(MakeSettings("off"));
   ASSERT_TRUE(house.status.ok()) << house.status;
   ReadFixedWhileDueToLeave(house, /*pins=*/false);
@@ -512,7 +510,7 @@ TEST(HeldFrames, AFixedBufferDueToLeaveStaysAndGetsItsBytes) {
 }
 
 TEST(HeldFrames, AFixedBufferDueToLeaveStaysWithKernelFaultsToo) {
-  if (!KernelMoves()) GTEST_SKIP() << kNeedsMove;
+  if (!KernelMoves()) GTEST_SKIP() << "needs a kernel with UFFDIO_MOVE: Linux 6.8 or later";
   HOUSE_OR_SKIP(house, MakeSettings("on"));
   ReadFixedWhileDueToLeave(house, /*pins=*/false);
   EXPECT_GT(house.runtime->Stats().residency.held, 0);
@@ -526,7 +524,7 @@ TEST(HeldFrames, WhereTheKernelDoesNotTellAPinKeepsAFixedBuffer) {
 }
 
 TEST(HeldFrames, DirectReadsUnderWayLandInTheirTensors) {
-  if (!KernelMoves()) GTEST_SKIP() << kNeedsMove;
+  if (!KernelMoves()) GTEST_SKIP() << "needs a kernel with UFFDIO_MOVE: Linux 6.8 or later";
   House house(MakeSettings("off"));
   ASSERT_TRUE(house.status.ok()) << house.status;
   std::atomic<bool> stop{false};
@@ -551,7 +549,7 @@ TEST(HeldFrames, DirectReadsUnderWayLandInTheirTensors) {
 }
 
 TEST(HeldFrames, WhatIsOnlySharedWithAForkedChildLeavesAllTheSame) {
-  if (!KernelMoves()) GTEST_SKIP() << kNeedsMove;
+  if (!KernelMoves()) GTEST_SKIP() << "needs a kernel with UFFDIO_MOVE: Linux 6.8 or later";
   House house(MakeSettings("off"));
   ASSERT_TRUE(house.status.ok()) << house.status;
   int ends[2];

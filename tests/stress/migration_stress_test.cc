@@ -54,7 +54,7 @@ class MigrationStress : public ::testing::TestWithParam<Kind> {
     } else if (GetParam() != Kind::kPlain) {
       auto made = os::MakeWatchedMemory(GetParam() == Kind::kKernelFaults ? "on" : "off");
       if (!made.ok() || *made == nullptr) {
-        GTEST_SKIP() << "needs userfaultfd for the kernel's faults (root or CAP_SYS_PTRACE), or UFFDIO_MOVE (Linux 6.8): "
+        GTEST_SKIP() << "needs userfaultfd for the kernel's faults (root, CAP_SYS_PTRACE) or UFFDIO_MOVE (Linux 6.8): "
                      << made.status();
       }
       watched_ = *std::move(made);
