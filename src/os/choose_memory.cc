@@ -64,7 +64,7 @@ std::vector<ProbeRecord> ProbeWatchedMemory(absl::string_view wish, UserfaultCal
   const FaultScope scope = enough && Wanted(wish) ? FaultScope::kKernelFaults : FaultScope::kUserFaults;
   const auto moves = Userfaultfd::SupportedFeatures(scope, calls);
   const bool tells = moves.ok() && (*moves & feature::kMove) != 0 && (*moves & feature::kWriteProtect) != 0;
-  held.answer = tells        ? "granted: such a frame stays where it is"
+  held.answer = tells        ? "granted: with THERMOCLINE_HELD_FRAMES=on such a frame stays where it is"
                 : moves.ok() ? "the kernel lacks UFFDIO_MOVE"
                              : std::string(moves.status().message());
   if (!tells) held.fallback = kDuty;

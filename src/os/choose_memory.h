@@ -19,7 +19,7 @@ namespace thermocline::os {
 // For kernel faults: "auto", "on" or "off". `auto` is off: they cost some speed where a program has many threads that
 // touch what is away (docs/tuning.md).
 absl::Status CheckKernelFaultsWish(absl::string_view wish);
-// Nullptr where nothing but RealMemory is to be had or wanted. Held frames are told wherever the kernel can.
+// Nullptr where nothing but RealMemory is to be had or wanted. Held frames are told where the kernel can.
 absl::StatusOr<std::unique_ptr<Memory>> MakeWatchedMemory(absl::string_view kernel_faults, bool held_frames = true,
                                                           UserfaultCalls& calls = RealUserfaultCalls());
 // For `thermocline doctor`: whether system calls may touch tensors that are away, and whether frames that the kernel

@@ -83,11 +83,11 @@ absl::Status ReadFast(const RawSettings& raw, const Environment& environment, Se
 }
 
 absl::Status ReadKernelFaults(const RawSettings& raw, const Environment& environment, Settings* settings) {
-  if (const std::string held = environment("THERMOCLINE_HELD_FRAMES").value_or(""); held == "off") {
-    settings->held_frames = false;
-  } else if (!held.empty() && held != "auto") {
+  if (const std::string held = environment("THERMOCLINE_HELD_FRAMES").value_or(""); held == "on") {
+    settings->held_frames = true;
+  } else if (!held.empty() && held != "off") {
     return absl::InvalidArgumentError(
-        absl::StrCat("THERMOCLINE_HELD_FRAMES is '", held, "'; it must be auto or off"));
+        absl::StrCat("THERMOCLINE_HELD_FRAMES is '", held, "'; it must be on or off"));
   }
   const Given given = Pick(raw.kernel_faults, "kernel_faults", environment, "THERMOCLINE_KERNEL_FAULTS");
   if (given.text.empty()) return absl::OkStatus();

@@ -40,7 +40,7 @@ struct Settings {
   bool verify = false;
   std::string profiler = "auto";      // how a profiled step sees touches: profile/choose_gate.h
   std::string kernel_faults = "auto"; // whether system calls wait for what is away: os/choose_memory.h
-  bool held_frames = true;            // whether frames that the kernel holds are told, where that can be had
+  bool held_frames = false;           // whether frames that the kernel holds are told, where that can be had
   bool pass_through = false;          // THERMOCLINE=off
   std::string model;                  // what run logs call it; else the program's name
   std::optional<plan::TierSpec> link; // THERMOCLINE_LINK=in=..,out=..: known, so not measured at start

@@ -40,6 +40,7 @@ std::unique_ptr<Runtime> MakeRuntime(const Place& place) {
   settings.slow = *tier::ParseTierSpec(slow);
   settings.planner = "lru";
   settings.kernel_faults = std::get<1>(place);
+  settings.held_frames = true;
   auto runtime = Runtime::Create(settings);
   EXPECT_TRUE(runtime.ok() || absl::IsPermissionDenied(runtime.status())) << runtime.status();
   return runtime.ok() ? *std::move(runtime) : nullptr;

@@ -27,7 +27,9 @@ inline runtime::Settings SmallSettings(const std::string& slow, Bytes fast, cons
   raw.planner = planner;
   raw.granule_bytes = kNetworkGranule.count();
   raw.kernel_faults = kernel_faults;
-  return *ReadSettings(raw, [](const char*) { return std::nullopt; });
+  runtime::Settings settings = *ReadSettings(raw, [](const char*) { return std::nullopt; });
+  settings.held_frames = true;
+  return settings;
 }
 
 inline NetworkHooks On(runtime::Runtime& runtime) {
