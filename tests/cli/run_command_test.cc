@@ -134,6 +134,16 @@ TEST_F(RunCommand, ChildrenCanBeLeftAlone) {
               Not(HasSubstr("LD_PRELOAD=")));
 }
 
+TEST_F(RunCommand, SaysOnceThatNeitherTierHasRoom) {
+  std::vector<std::string> command = kCopy;
+  command[3] = "bs=64M";
+  const SubprocessResult result =
+      Thermocline(RunWith({"--fast", "16MiB", "--slow", "emulated:in=1GB/s,out=1GB/s,capacity=16MiB"}, command));
+  EXPECT_EQ(result.exit_status, 1) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("no room in the fast and the slow tier for"));
+  EXPECT_EQ(result.err.find("no room in"), result.err.rfind("no room in"));
+}
+
 TEST_F(RunCommand, LeavesNoFileBehind) {
   ASSERT_EQ(setenv("TMPDIR", folder_.c_str(), 1), 0);
   const SubprocessResult result =

@@ -4,10 +4,12 @@
 // gets the next malloc: the runtime never allocates from itself.
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 
 #include "src/adapters/preload/placement.h"
 #include "src/adapters/preload/real_calls.h"
@@ -33,13 +35,25 @@ void* OutOfMemory() {
 // Beyond any machine, and far from where rounding up would overflow.
 constexpr size_t kMost = size_t{1} << 56;
 
+// Said once: what the program makes of its refusal may be less clear, or nothing.
+void SayNoRoom(size_t bytes) {
+  static std::atomic<bool> said{false};
+  if (said.exchange(true)) return;
+  char detail[160];
+  snprintf(detail, sizeof(detail), "%zu bytes: the program is told that there is no memory. Raise --fast, or name a slow "
+           "tier with more space", bytes);
+  Complain("no room in the fast and the slow tier for ", detail);
+}
+
 // As tc_aligned_alloc, with the call site: a rhythm is made of sizes and sites.
 void* Place(tc_runtime* runtime, size_t alignment, size_t bytes, const void* site) {
   const Inside inside;
   if (bytes > kMost || alignment > kMost) return OutOfMemory();
   void* pointer = runtime->runtime->Allocate(Bytes(static_cast<int64_t>(bytes)),
                                              Bytes(static_cast<int64_t>(std::max(alignment, kCacheLine))), site);
-  return pointer != nullptr ? Own(pointer, bytes) : OutOfMemory();
+  if (pointer != nullptr) return Own(pointer, bytes);
+  SayNoRoom(bytes);
+  return OutOfMemory();
 }
 
 void Release(void* pointer) {
@@ -89,6 +103,7 @@ void* Resize(void* pointer, size_t bytes) {
   if (bytes < g_threshold / 2 || !g_placing.load(std::memory_order_relaxed)) return MoveOut(pointer, bytes);
   const Inside inside;
   void* fresh = tc_realloc(Runtime(), pointer, bytes);
+  if (fresh == nullptr) SayNoRoom(bytes);
   return fresh != nullptr ? Own(fresh, bytes) : OutOfMemory();
 }
 
