@@ -4,6 +4,8 @@
 #   scripts_test.sh SOURCE_DIR
 set -euo pipefail
 source_dir=$1
+# Run by scripts/test, this would otherwise take itself for one of its inner scripts.
+unset thermocline_outer_script
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failures=0
