@@ -44,7 +44,10 @@ class Pmr final : public CFunctions {
       return nullptr;
     }
   }
-  void Free(void* pointer, size_t bytes) override { resource_.deallocate(pointer, bytes, 8); }
+  // A memory_resource gives no null, and takes none.
+  void Free(void* pointer, size_t bytes) override {
+    if (pointer != nullptr) resource_.deallocate(pointer, bytes, 8);
+  }
 
  private:
   MemoryResource resource_;
