@@ -4,6 +4,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -68,7 +69,7 @@ class RealMemoryImpl final : public Memory {
                                                        " of address space: ", strerror(errno),
                                                        "; raise `ulimit -v` or vm.overcommit_memory"));
     }
-    quiet_ = false;
+    quiet_.store(false, std::memory_order_relaxed);
     const uintptr_t begin = reinterpret_cast<uintptr_t>(at);
     const uintptr_t mask = alignment.count() - 1;
     char* const aligned = reinterpret_cast<char*>((begin + mask) & ~mask);
@@ -90,16 +91,18 @@ class RealMemoryImpl final : public Memory {
     if (protection != Protection::kReadWrite) {
       if (const int error = Protect(home, size, protection)) return error;
     }
-    return Move(home, at, size);
+    return Move(home, at, size, quiet());
   }
 
   int Detach(char* at, char* home, Bytes size) override {
     // Where other mappings could fall into the hole, it must never exist: the address turns inaccessible first and
     // stays mapped so.
-    if (!quiet_) {
+    // Asked once: another thread's reservation may end the quiet in between, and what stayed mapped would be open.
+    const bool quiet_now = quiet();
+    if (!quiet_now) {
       if (const int error = Protect(at, size, Protection::kNone)) return error;
     }
-    if (const int error = Move(at, home, size)) return error;
+    if (const int error = Move(at, home, size, quiet_now)) return error;
     return Protect(home, size, Protection::kReadWrite);
   }
 
@@ -113,15 +116,15 @@ class RealMemoryImpl final : public Memory {
 
   int Unmap(char* at, Bytes size) override { return ErrnoOf(munmap(at, size.count()) == 0); }
 
-  bool quiet() const { return quiet_; }
+  bool quiet() const { return quiet_.load(std::memory_order_relaxed); }
 
  private:
-  int Move(char* from, char* to, Bytes size) {
-    const int flags = MREMAP_MAYMOVE | MREMAP_FIXED | (quiet_ ? 0 : MREMAP_DONTUNMAP);
+  int Move(char* from, char* to, Bytes size, bool quiet_now) {
+    const int flags = MREMAP_MAYMOVE | MREMAP_FIXED | (quiet_now ? 0 : MREMAP_DONTUNMAP);
     return ErrnoOf(mremap(from, size.count(), size.count(), flags, to) != MAP_FAILED);
   }
 
-  bool quiet_ = true;  // every reservation so far lies where no other mapping falls
+  std::atomic<bool> quiet_{true};  // every reservation so far lies where no other mapping falls
 };
 
 RealMemoryImpl& TheMemory() {
