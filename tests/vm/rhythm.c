@@ -25,7 +25,7 @@ int main(int argc, char** argv) {
   uint64_t sum = 1;
   for (int i = 0; i < kKept; ++i) {
     if ((kept[i] = malloc(kWords * 8)) == NULL) return 1;
-    for (int word = 0; word < kWords; ++word) kept[i][word] = (uint64_t)(i * 7 + word);
+    for (int word = 0; word < kWords; ++word) kept[i][word] = (uint64_t)i * 7 + (uint64_t)word;
   }
   for (int step = 0; step < steps; ++step) {
     for (int i = 0; i < kMade; ++i) {
