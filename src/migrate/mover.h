@@ -121,7 +121,7 @@ class Mover final : public arena::DemandSink {
   void RecordStart(const tier::Transfer& transfer, bool demanded, int64_t issued_nanos);
   void RecordEnd(const tier::Completion& completion);
   int Depth(bool urgent) const;
-  // `issued_nanos`: 0 for now.
+  // `issued_nanos`: when it was asked for; 0: at this moment.
   void Push(std::optional<tier::Transfer> transfer, bool demanded, int64_t issued_nanos = 0);
   void SubmitAll();
   int InFlight() const { return in_flight_ + static_cast<int>(outgoing_.size()); }

@@ -67,7 +67,7 @@ std::vector<ProbeRecord> ProbeWatchedMemory(absl::string_view wish, UserfaultCal
   held.answer = tells        ? "granted: with THERMOCLINE_HELD_FRAMES=on such a frame stays where it is"
                 : moves.ok() ? "the kernel lacks UFFDIO_MOVE"
                              : std::string(moves.status().message());
-  if (!tells) held.fallback = kDuty;
+  held.fallback = tells ? absl::StrCat("without that setting ", kDuty) : kDuty;
   return records;
 }
 

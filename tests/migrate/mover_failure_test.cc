@@ -152,12 +152,7 @@ TEST_F(MoverTest, AnErrorIsReportedOnceAndTheRunGoesOn) {
 TEST_F(MoverTest, AnEvictionThatFailsWithoutRoomForAMappingIsTriedAgain) {
   for (const bool mapping_first : {true, false}) {
     char* const a = New('a');
-    tier_.Hold(true);
-    Evict(a);
-    memory_.full = true;
-    tier_.Release(0, EIO);
-    Step();
-    ASSERT_EQ(Where(a), Presence::kEvicting) << "it can be neither written nor mapped";
+    ASSERT_TRUE(Strand(a));
     tier_.Hold(false);
     if (mapping_first) {
       memory_.full = false;
@@ -210,12 +205,7 @@ TEST_F(MoverTest, WhatCanNotBeMappedWhenItsBackingChangesIsTriedAgain) {
 
 TEST_F(MoverTest, ATensorFreedWhileItsEvictionIsStrandedLeavesNothingBehind) {
   char* const a = New('a');
-  tier_.Hold(true);
-  Evict(a);
-  memory_.full = true;
-  tier_.Release(0, EIO);
-  Step();
-  ASSERT_EQ(Where(a), Presence::kEvicting);
+  ASSERT_TRUE(Strand(a));
   Free(a);
   memory_.full = false;
   tier_.Hold(false);

@@ -130,6 +130,16 @@ class MoverTest : public ::testing::Test {
     actions.fetch.push_back({Id(pointer), LayerId(2), for_writing});
     Do(actions);
   }
+  // Lets its eviction fail where no mapping can be had, so that it can be neither written nor mapped again. Leaves the tier
+  // held and the memory full.
+  bool Strand(char* pointer) {
+    tier_.Hold(true);
+    Evict(pointer);
+    memory_.full = true;
+    tier_.Release(0, EIO);
+    Step();
+    return Where(pointer) == Presence::kEvicting;
+  }
   // In the slow tier and nowhere else.
   char* NewEvicted(char fill) {
     char* const pointer = New(fill);

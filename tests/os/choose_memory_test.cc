@@ -77,7 +77,10 @@ TEST(ChooseMemory, DoctorSaysWhatIsInUseAndWhatIsTheProgramsDuty) {
   EXPECT_THAT(refused[1].fallback, HasSubstr("tc_pin"));
   Kernel new_kernel(/*kernel_faults=*/true, kLinux68);
   EXPECT_THAT(ProbeWatchedMemory("auto", new_kernel)[0].fallback, HasSubstr("THERMOCLINE_KERNEL_FAULTS=on"));
-  for (const ProbeRecord& record : ProbeWatchedMemory("on", new_kernel)) EXPECT_EQ(record.fallback, "") << record.what;
+  const auto granted = ProbeWatchedMemory("on", new_kernel);
+  EXPECT_EQ(granted[0].fallback, "");
+  EXPECT_THAT(granted[1].answer, HasSubstr("THERMOCLINE_HELD_FRAMES=on"));
+  EXPECT_THAT(granted[1].fallback, HasSubstr("tc_pin")) << "it is off by default";
 }
 
 }  // namespace

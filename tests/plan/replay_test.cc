@@ -9,30 +9,16 @@ namespace {
 // Two layers of one second; weight 0 is read in layer 0, weight 1 in layer 1. One frame; a granule takes half a second.
 class ReplayTest : public ::testing::Test {
  protected:
-  ReplayTest() : machine_(OneTier(static_cast<double>(MiB(2).count()) * 2)) {
-    machine_.slow[0].latency_seconds = 0;
-    profile_.layers.resize(2);
-    plan_.layers.resize(2);
-    plan_.granule_bytes = MiB(2);
-    plan_.budget = MiB(2);
-    for (int i = 0; i < 2; ++i) {
-      profile_.layers[i].seconds = 1;
-      profile::Tensor tensor;
-      tensor.id = TensorId(i);
-      tensor.bytes = MiB(2);
-      tensor.accesses = {{.layer = LayerId(i), .read = true}};
-      profile_.tensors.push_back(tensor);
-      plan_.placements.push_back({.tensor = TensorId(i), .bytes = MiB(2), .offset = i * MiB(2).count()});
-    }
-  }
+  ReplayTest() : weights_(2, 1), machine_(HalfASecondAGranule()) {}
   ReplayResult MustReplay() {
     const absl::StatusOr<ReplayResult> result = Replay(profile_, machine_, plan_);
     EXPECT_TRUE(result.ok()) << result.status();
     return *result;
   }
-  profile::Profile profile_;
+  WeightsInTurn weights_;
   Machine machine_;
-  MigrationPlan plan_;
+  profile::Profile& profile_ = weights_.profile;
+  MigrationPlan& plan_ = weights_.plan;
 };
 
 TEST_F(ReplayTest, WithoutAPlanEverythingComesByDemand) {

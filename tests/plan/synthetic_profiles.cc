@@ -267,6 +267,28 @@ Profile RandomProfile(uint64_t seed, int layers, int tensors) {
   return profile;
 }
 
+WeightsInTurn::WeightsInTurn(int weights, int frames) {
+  profile.layers.resize(weights);
+  plan.layers.resize(weights);
+  plan.granule_bytes = kGranule;
+  plan.budget = kGranule * frames;
+  for (int i = 0; i < weights; ++i) {
+    profile.layers[i].seconds = 1;
+    profile::Tensor tensor;
+    tensor.id = TensorId(i);
+    tensor.bytes = kGranule;
+    tensor.accesses = {{.layer = LayerId(i), .read = true}};
+    profile.tensors.push_back(tensor);
+    plan.placements.push_back({.tensor = TensorId(i), .bytes = kGranule, .offset = i * kGranule.count()});
+  }
+}
+
+Machine HalfASecondAGranule() {
+  Machine machine = OneTier(static_cast<double>(WeightsInTurn::kGranule.count()) * 2);
+  machine.slow[0].latency_seconds = 0;
+  return machine;
+}
+
 Machine OneTier(double bytes_per_second, bool full_duplex) {
   TierSpec tier;
   tier.name = "disk";

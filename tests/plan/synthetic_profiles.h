@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "src/plan/migration_plan.h"
 #include "src/plan/planner.h"
 #include "src/profile/profile.h"
 
@@ -28,6 +29,17 @@ profile::Profile DeepNet(int blocks, Bytes shared = Bytes(0));
 
 // A random but valid profile: lives of all kinds (short, long, wrapping, persistent, fixed), random accesses.
 profile::Profile RandomProfile(uint64_t seed, int layers, int tensors);
+
+// As many layers of a second as weights: weight i, of one granule, is read in layer i alone. And the plan that gives each
+// weight its granule and moves nothing, with a budget of `frames`.
+struct WeightsInTurn {
+  static constexpr Bytes kGranule = MiB(2);
+  WeightsInTurn(int weights, int frames);
+  profile::Profile profile;
+  MigrationPlan plan;
+};
+// Moves such a granule in half a second, without latency.
+Machine HalfASecondAGranule();
 
 // A slow tier with the same rate both ways.
 Machine OneTier(double bytes_per_second, bool full_duplex = false);

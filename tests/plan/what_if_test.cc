@@ -17,22 +17,8 @@ using ::testing::IsEmpty;
 // layer starts, which is waited for; weight 1 comes while layer 0 computes.
 class WhatIfTest : public ::testing::Test {
  protected:
-  WhatIfTest() : machine_(OneTier(static_cast<double>(MiB(2).count()) * 2)) {
-    machine_.slow[0].latency_seconds = 0;
-    profile_.layers.resize(3);
-    plan_.layers.resize(3);
-    plan_.granule_bytes = MiB(2);
-    plan_.budget = MiB(4);
-    for (int i = 0; i < 3; ++i) {
-      profile_.layers[i].seconds = 1;
-      profile::Tensor tensor;
-      tensor.id = TensorId(i);
-      tensor.bytes = MiB(2);
-      tensor.accesses = {{.layer = LayerId(i), .read = true}};
-      profile_.tensors.push_back(tensor);
-      plan_.placements.push_back({.tensor = TensorId(i), .bytes = MiB(2), .offset = i * MiB(2).count()});
-      plan_.layers[i].need = {GranuleId(i)};
-    }
+  WhatIfTest() : weights_(3, 2), machine_(HalfASecondAGranule()) {
+    for (int i = 0; i < 3; ++i) plan_.layers[i].need = {GranuleId(i)};
     plan_.resident_at_start = {GranuleId(0), GranuleId(2)};
     plan_.layers[0].release = {GranuleId(2)};
     plan_.layers[0].fetch = {{GranuleId(1), LayerId(1)}};
@@ -44,9 +30,10 @@ class WhatIfTest : public ::testing::Test {
     EXPECT_TRUE(what_if.ok()) << what_if.status();
     return *what_if;
   }
-  profile::Profile profile_;
+  WeightsInTurn weights_;
   Machine machine_;
-  MigrationPlan plan_;
+  profile::Profile& profile_ = weights_.profile;
+  MigrationPlan& plan_ = weights_.plan;
 };
 
 TEST_F(WhatIfTest, AsPlannedOneFetchIsWaitedForAndOneIsHidden) {
