@@ -1,6 +1,7 @@
 #include "examples/training/training_run.h"
 
 #include <ATen/Parallel.h>
+#include <c10/util/Exception.h>
 
 #include <chrono>
 #include <cinttypes>
@@ -174,6 +175,9 @@ int TrainingMain(CLI::App* app, int argc, char** argv, const TrainingFlags& flag
     RunTraining(flags, make);
   } catch (const CLI::ParseError& e) {
     return app->exit(e) == 0 ? 0 : 2;
+  } catch (const c10::Error& e) {
+    std::fprintf(stderr, "%s: %s\n", app->get_name().c_str(), e.what_without_backtrace());
+    return 1;
   } catch (const std::exception& e) {
     std::fprintf(stderr, "%s: %s\n", app->get_name().c_str(), e.what());
     return 1;
