@@ -108,9 +108,9 @@ bool Mover::MayWriteLocked() {
   return true;
 }
 
-void Mover::EvictLocked(GranuleId id) {
+void Mover::EvictLocked(GranuleId id, int64_t issued_nanos) {
   const bool writes = !residency_.GranuleLocked(id).clean && !residency_.IsDeadLocked(id);
-  if (!writes || MayWriteLocked()) Push(residency_.BeginEvictLocked(id), false);
+  if (!writes || MayWriteLocked()) Push(residency_.BeginEvictLocked(id), false, issued_nanos);
 }
 
 void Mover::TurnLocked() {
@@ -122,7 +122,8 @@ void Mover::TurnLocked() {
   ServeArrivalsLocked();
   if (residency_.HasStrandedLocked() && MayWriteLocked()) Push(residency_.RetryStrandedLocked(), false);
   retry_soon_ = residency_.HasStrandedLocked();
-  const int64_t over = residency_.frames().in_use() - residency_.frames().limit() - residency_.frames_leaving();
+  const int64_t over = residency_.frames().in_use() - residency_.frames().limit() - residency_.frames_leaving() -
+                       evictions_queued_;
   if (over > 0) MakeRoomLocked(over);
 }
 
@@ -153,6 +154,7 @@ void Mover::AdoptPlanLocked() {
   policy_ = plan_ == nullptr ? MakeLruPolicy() : MakePlanPolicy(*plan_);
   arrivals_.clear();
   write_backs_.clear();
+  evictions_queued_ = 0;
   taken_ = plan_position_ - 1;
   residency_.ReclaimDeadLocked(residency_.frames().limit());
   if (plan_ == nullptr || plan_->layers.empty() || plan_position_ % std::ssize(plan_->layers) != 0) return;
@@ -172,16 +174,9 @@ void Mover::TakeActionsLocked(int64_t position) {
   const int64_t layer_count = std::ssize(plan_->layers);
   const int64_t layer = position % layer_count;
   const plan::LayerActions& actions = plan_->layers[layer];
-  for (GranuleId id : actions.release) {
-    if (residency_.ReleaseLocked(id, /*when_clean=*/true)) continue;
-    if (!residency_.MayLeaveLocked(id)) {
-      ++stats_.skipped_actions;
-      continue;
-    }
-    EvictLocked(id);  // it was written after all
-  }
   const int64_t now = clock_.NowNanos();
-  for (GranuleId id : actions.write_back) write_backs_.push_back({id, now});
+  for (GranuleId id : actions.release) ReleaseLocked(id, now);
+  for (GranuleId id : actions.write_back) write_backs_.push_back({id, false, now});
   const size_t sorted = arrivals_.size();
   for (GranuleId id : actions.provide) arrivals_.push_back({position, id, true, true, now});
   for (const plan::Fetch& fetch : actions.fetch) {
@@ -192,13 +187,36 @@ void Mover::TakeActionsLocked(int64_t position) {
   std::inplace_merge(arrivals_.begin(), arrivals_.begin() + sorted, arrivals_.end());
 }
 
+void Mover::ReleaseLocked(GranuleId id, int64_t now) {
+  if (residency_.ReleaseLocked(id, /*when_clean=*/true)) return;
+  if (!residency_.MayLeaveLocked(id)) {
+    ++stats_.skipped_actions;
+    return;
+  }
+  write_backs_.push_back({id, true, now});
+  ++evictions_queued_;
+}
+
+// Wanted again before its eviction began.
+void Mover::KeepLocked(GranuleId id) {
+  if (evictions_queued_ == 0) return;
+  evictions_queued_ -= static_cast<int64_t>(
+      std::erase_if(write_backs_, [id](const WriteBack& queued) { return queued.evict && queued.granule == id; }));
+}
+
 void Mover::WriteBackLocked() {
   while (!write_backs_.empty()) {
     // What waits for a frame waits for a write-out first.
     const bool urgent = residency_.HasDemandLocked() || (residency_.frames().available() == 0 && !arrivals_.empty());
     if (InFlight() >= Depth(urgent)) return;
-    const auto [id, issued_nanos] = write_backs_.front();
+    const auto [id, evict, issued_nanos] = write_backs_.front();
     write_backs_.pop_front();
+    if (evict) {
+      --evictions_queued_;
+      EvictLocked(id, issued_nanos);
+      continue;
+    }
+    if (residency_.GranuleLocked(id).presence.load() == arena::Presence::kEvicting) continue;  // released with it
     std::optional<tier::Transfer> transfer;
     if (MayWriteLocked()) transfer = residency_.BeginWriteBackLocked(id);
     if (!transfer.has_value()) ++stats_.skipped_actions;
@@ -230,6 +248,7 @@ bool Mover::Serve(Arrival& arrival) {
     case arena::Presence::kFailed:
       // Leaving as soon as it is clean, and wanted again: that is a fetch to come.
       if (granule.leaving) return false;
+      KeepLocked(id);
       return true;
     case arena::Presence::kEvicting:
       return false;
@@ -273,12 +292,12 @@ void Mover::ServeDemandsLocked() {
     FetchByDemandLocked(id);
   }
   const int64_t reserve = plan_ == nullptr ? std::min(options_.reserve, residency_.frames().limit() / 16) : 0;
-  const int64_t coming = residency_.frames().available() + residency_.frames_leaving();
+  const int64_t coming = residency_.frames().available() + residency_.frames_leaving() + evictions_queued_;
   const int64_t shortage = std::ssize(waiting) + (plan_ == nullptr && in_flight_ > 0 ? reserve : 0) - coming;
   if (shortage > 0) MakeRoomLocked(shortage);
   // Making room may have freed frames at once: clean ones, dead ones.
   const bool stuck = residency_.frames().available() == 0 && residency_.frames_leaving() == 0 &&
-                     (WritesFail() || InFlight() == 0);
+                     evictions_queued_ == 0 && (WritesFail() || InFlight() == 0);
   for (GranuleId id : waiting) {
     if (stuck) {
       residency_.RefuseLocked(id, ENOMEM, /*no_room=*/true);

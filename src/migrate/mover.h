@@ -112,7 +112,9 @@ class Mover final : public arena::DemandSink {
   void FetchByDemandLocked(GranuleId id);
   void ReadAheadLocked(GranuleId id);
   void MakeRoomLocked(int64_t wanted);
-  void EvictLocked(GranuleId id);
+  void EvictLocked(GranuleId id, int64_t issued_nanos = 0);
+  void ReleaseLocked(GranuleId id, int64_t now);
+  void KeepLocked(GranuleId id);
   bool WritesFail() const { return residency_.failed_writes_in_row() > options_.most_failures; }
   bool MayWriteLocked();
   void WriteBackLocked();
@@ -150,9 +152,11 @@ class Mover final : public arena::DemandSink {
   std::vector<Arrival> arrivals_;  // sorted by deadline
   struct WriteBack {
     GranuleId granule;
+    bool evict;  // out of sight first: nobody reads it
     int64_t issued_nanos;
   };
   std::deque<WriteBack> write_backs_;
+  int64_t evictions_queued_ = 0;  // of the write-backs
   absl::flat_hash_map<GranuleId, int64_t> asked_nanos_;  // of demands that wait for a frame, while recording
   std::vector<tier::Transfer> outgoing_;
   std::vector<tier::Completion> completions_;

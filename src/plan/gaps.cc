@@ -5,6 +5,11 @@
 namespace thermocline::plan {
 namespace {
 
+// Copying a granule out while it is read closes it to writes first, and opens its frame again afterwards: two changes of
+// protection that interrupt every core, where a granule that nobody reads is moved out of sight once. Against that its
+// frame is free later, by this share of a step at most.
+constexpr double kShortReads = 0.01;
+
 // The positions, at or before each use (at its layer), of the last write; a whole step back at most.
 std::vector<int32_t> LastWrites(const std::vector<GranuleUse>& uses, int32_t layers) {
   const auto last = std::find_if(uses.rbegin(), uses.rend(), [](const GranuleUse& use) { return use.write; });
@@ -111,6 +116,20 @@ std::vector<double> StartTimes(const std::vector<double>& layer_seconds) {
   std::vector<double> starts = {0};
   for (const double seconds : layer_seconds) starts.push_back(starts.back() + seconds);
   return starts;
+}
+
+double PositionStart(const std::vector<double>& starts, int64_t position) {
+  const int64_t layers = static_cast<int64_t>(starts.size()) - 1;
+  const int64_t step = position >= 0 ? position / layers : -((layers - 1 - position) / layers);
+  return starts[position - step * layers] + static_cast<double>(step) * starts.back();
+}
+
+void DelayWrites(const std::vector<double>& starts, std::vector<Gap>* gaps) {
+  for (Gap& gap : *gaps) {
+    if (gap.use < 0 || gap.kind == GapKind::kDead) continue;
+    const double reads = PositionStart(starts, gap.begin + 1) - PositionStart(starts, gap.last_write + 1);
+    gap.late_write = reads <= kShortReads * starts.back();
+  }
 }
 
 }  // namespace thermocline::plan

@@ -27,6 +27,10 @@ struct Gap {
   int32_t end = 0;         // position of the next layer that needs it: free in between, at most
   int32_t last_write = 0;  // position of the last write before it (<= begin); only for live gaps
   bool forced = false;     // must be given up: a layer below the floor leaves no room
+  bool late_write = false;  // its write-back waits for the last read, not only for the last write
+
+  // The position at whose start its write-back may begin; only for live gaps.
+  int32_t WriteFrom() const { return (late_write ? begin : last_write) + 1; }
 
   // The planner's decision, and the layers [free_from, free_to] in which the frame is then free for others.
   bool evicted = false;
@@ -38,6 +42,9 @@ struct Gap {
 // The gaps of every granule, ordered by granule and position. A granule that is never touched has one gap of a whole step.
 std::vector<Gap> MakeGaps(const GranuleTimeline& timeline);
 
+// Lets write-backs wait for the last read where reads end soon after the last write. `starts`: as StartTimes.
+void DelayWrites(const std::vector<double>& starts, std::vector<Gap>* gaps);
+
 // Frames that layer l needs all by itself, for each l.
 std::vector<int32_t> NeededFrames(const GranuleTimeline& timeline);
 
@@ -47,6 +54,8 @@ int64_t TrimToBudget(int64_t frames, GranuleTimeline* timeline);
 
 // When each layer starts, in seconds from the step's start; one more entry for the step's end.
 std::vector<double> StartTimes(const std::vector<double>& layer_seconds);
+// Seconds at which the layer at a position starts. `starts`: as StartTimes.
+double PositionStart(const std::vector<double>& starts, int64_t position);
 
 }  // namespace thermocline::plan
 

@@ -56,7 +56,7 @@ void LayWrites(const std::vector<Gap>& gaps, const std::vector<double>& starts, 
   std::stable_sort(around.begin(), around.end(), [](const Busy& a, const Busy& b) { return a.start < b.start; });
   for (Transfers& t : *transfers) {
     if (!t.writes) continue;
-    const int64_t after = ((gaps[t.gap].last_write + 1) % layers + layers) % layers;
+    const int64_t after = (gaps[t.gap].WriteFrom() % layers + layers) % layers;
     order.emplace_back(starts[after], &t);
   }
   std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
@@ -73,19 +73,13 @@ void LayWrites(const std::vector<Gap>& gaps, const std::vector<double>& starts, 
         ++next;
       }
       cursor += left;
-      const double own = PositionStart(starts, gaps[t->gap].last_write + 1);
+      const double own = PositionStart(starts, gaps[t->gap].WriteFrom());
       t->write_end = cursor + link.latency_seconds + own - (release + round * step);
     }
   }
 }
 
 }  // namespace
-
-double PositionStart(const std::vector<double>& starts, int64_t position) {
-  const int64_t layers = static_cast<int64_t>(starts.size()) - 1;
-  const int64_t step = position >= 0 ? position / layers : -((layers - 1 - position) / layers);
-  return starts[position - step * layers] + static_cast<double>(step) * starts.back();
-}
 
 std::vector<Transfers> CollectTransfers(const std::vector<Gap>& gaps, int32_t layers) {
   std::vector<Transfers> transfers;

@@ -32,9 +32,6 @@ struct Transfers {
   double fetch_start = 0;
 };
 
-// Seconds at which the layer at a position starts.
-double PositionStart(const std::vector<double>& starts, int64_t position);
-
 // The transfers of all evicted gaps, without times. REQUIRES: gaps in the order of MakeGaps.
 std::vector<Transfers> CollectTransfers(const std::vector<Gap>& gaps, int32_t layers);
 

@@ -49,6 +49,7 @@ class Attempt {
 
   // Chooses and schedules. The gaps then hold the decisions.
   const std::vector<Gap>& Solve() {
+    DelayWrites(starts_, &gaps_);
     for (Gap& gap : gaps_) Estimate(&gap);
     const int32_t granules = static_cast<int32_t>(timeline_.granules.size());
     Residency residency(granules, caps_, &gaps_, {variant_.clean_bonus});
@@ -75,7 +76,7 @@ class Attempt {
     if (gap->kind == GapKind::kDead) return;
     const int32_t layers = timeline_.layers;
     if (gap->last_write > gap->begin - layers) {
-      SetFreeFrom(PositionStart(starts_, gap->last_write + 1) + 2 * link_.out_seconds * link_.stretch, gap);
+      SetFreeFrom(PositionStart(starts_, gap->WriteFrom()) + 2 * link_.out_seconds * link_.stretch, gap);
     }
     if (gap->kind == GapKind::kLive) {
       SetFreeTo(PositionStart(starts_, gap->end) - link_.guard_seconds - 2 * link_.in_seconds * link_.stretch, gap);

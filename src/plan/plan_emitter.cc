@@ -62,7 +62,7 @@ class Emitter {
     const bool live_part_left = i > 0 && gap.kind == GapKind::kDead && gaps_[i - 1].kind == GapKind::kLiveToDeath &&
                                 gaps_[i - 1].granule == gap.granule && gaps_[i - 1].use == gap.use &&
                                 gaps_[i - 1].evicted;
-    if (writes_[i]) At(gap.last_write + 1).write_back.push_back(life.granule);
+    if (writes_[i]) At(gap.WriteFrom()).write_back.push_back(life.granule);
     if (!live_part_left) At(gap.begin + 1).release.push_back(life.granule);
     // Where it comes back: a gap that dies is followed by the dead gap, which brings it back.
     if (gap.kind == GapKind::kLive) {

@@ -151,6 +151,73 @@ TEST_F(MoverTest, ReleasingADirtyGranuleWritesItOutFirst) {
   Free(a);
 }
 
+TEST_F(MoverTest, WhatIsReleasedAndWrittenBackAtOnceLeavesOutOfSight) {
+  char* const a = New('a');
+  tier_.Hold(true);
+  plan::LayerActions actions;
+  actions.release = actions.write_back = {Id(a)};
+  Do(actions);
+  EXPECT_EQ(Where(a), Presence::kEvicting);
+  EXPECT_EQ(tier_.Waiting().size(), 1u);
+  EXPECT_EQ(mover_->Stats().skipped_actions, 0);
+  tier_.Hold(false);
+  Step();
+  EXPECT_EQ(Where(a), Presence::kHole);
+  EXPECT_TRUE(Holds(a, 'a'));
+  Free(a);
+}
+
+// More dirty granules than the mover keeps in flight when nobody waits.
+class ReleasesTest : public MoverTest {
+ protected:
+  static constexpr int kReleased = 14;
+  ReleasesTest() {
+    for (int i = 0; i < kReleased; ++i) tensors_.push_back(New(static_cast<char>('a' + i)));
+    for (char* const tensor : tensors_) actions_.release.push_back(Id(tensor));
+    tier_.Hold(true);
+  }
+  ~ReleasesTest() override {
+    tier_.Hold(false);
+    for (size_t i = 0; i < tensors_.size(); ++i) EXPECT_TRUE(Holds(tensors_[i], static_cast<char>('a' + i)));
+    for (char* const tensor : tensors_) Free(tensor);
+  }
+  void ReleaseAll() {
+    while (!tier_.Waiting().empty()) tier_.Release(0);
+    Step();
+  }
+  std::vector<char*> tensors_;
+  plan::LayerActions actions_;
+};
+
+TEST_F(ReleasesTest, AreWrittenOutNoFasterThanTheDepthAllows) {
+  Do(actions_);
+  const int depth = MoverOptions().relaxed_depth;
+  ASSERT_LT(depth, kReleased);
+  EXPECT_EQ(tier_.Waiting().size(), static_cast<size_t>(depth));
+  EXPECT_EQ(Where(tensors_.back()), Presence::kMapped);
+  ReleaseAll();
+  EXPECT_EQ(Where(tensors_.back()), Presence::kEvicting);
+  ReleaseAll();
+  EXPECT_EQ(Where(tensors_.back()), Presence::kHole);
+}
+
+TEST_F(ReleasesTest, AreForgottenWhereTheGranuleIsWantedAgainFirst) {
+  auto plan = std::make_shared<plan::MigrationPlan>();
+  plan->granule_bytes = kGranule;
+  plan->layout_end = MiB(64).count();
+  plan->layers.resize(8);
+  plan->layers[1] = actions_;
+  plan->layers[2].fetch.push_back({Id(tensors_.back()), LayerId(3), false});
+  mover_->SetPlan(plan, 1);
+  Step();
+  mover_->EnterLayer(2);
+  Step();
+  ReleaseAll();
+  ReleaseAll();
+  EXPECT_EQ(Where(tensors_.back()), Presence::kMapped);
+  EXPECT_EQ(Where(tensors_[0]), Presence::kHole);
+}
+
 TEST_F(MoverTest, FetchingWhatIsThereMovesNothing) {
   char* const a = New('a');
   Fetch(a);

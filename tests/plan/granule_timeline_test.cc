@@ -125,6 +125,22 @@ TEST_F(TimelineTest, AGapIsLiveToItsEndOrToADeathOrDead) {
   EXPECT_EQ(gaps[2].end, 12);
 }
 
+TEST_F(TimelineTest, AWriteBackWaitsForReadsThatEndSoon) {
+  Tensor& tensor = Add(0, MiB(2), -1, -1);
+  Write(tensor, 1);
+  Read(tensor, 2);
+  const std::vector<double> quick = StartTimes({1, 1, 0.001, 1, 1, 1, 1, 1, 1, 1});
+  const std::vector<double> slow = StartTimes({1, 1, 1, 1, 1, 1, 1, 1, 1, 1});
+  std::vector<Gap> gaps = MakeGaps(Timeline());
+  ASSERT_EQ(gaps.size(), 2);
+  EXPECT_EQ(gaps[1].begin, 2);
+  DelayWrites(quick, &gaps);
+  EXPECT_EQ(gaps[1].WriteFrom(), 3);
+  DelayWrites(slow, &gaps);
+  EXPECT_EQ(gaps[1].WriteFrom(), 2);
+  EXPECT_EQ(gaps[0].WriteFrom(), 2) << "nobody reads it after the write";
+}
+
 TEST_F(TimelineTest, LayersBelowTheFloorLoseTheUsesOfTheRarestGranules) {
   for (int g = 0; g < 3; ++g) {
     Tensor& tensor = Add(g * kGranule.count(), kGranule, -1, -1);
