@@ -108,6 +108,8 @@ typedef struct tc_stats {
   uint64_t replans;
   uint64_t io_errors;
   uint64_t metadata_bytes;        /* the library's own bookkeeping, page tables not counted */
+  uint64_t held_evictions;        /* given up, as the kernel or a device held the pages */
+  uint64_t kernel_faults;         /* touches and system calls that the kernel held until they were served */
 } tc_stats;
 TC_EXPORT tc_status tc_get_stats(tc_runtime* runtime, tc_stats* stats);
 

@@ -133,7 +133,7 @@ class Residency final : public os::FaultHandler, public os::WatchedFaultHandler 
   // Most recently used, from now.
   void MarkUsed(GranuleId id);
 
-  os::FaultOutcome OnFault(char* address, os::FaultAccess access) override;
+  os::FaultOutcome OnFault(char* address, os::FaultAccess access, const os::InterruptedCode& interrupted) override;
   Answer OnWatchedFault(os::WatchedFault& fault) override;
 
   // ---- For the mover, under a Lock. Each returns false (or nothing) when the state does not allow it, and changes
@@ -259,8 +259,9 @@ class Residency final : public os::FaultHandler, public os::WatchedFaultHandler 
   Step BringInLocked(GranuleId id, bool waited);
   Step ChildBringInLocked(GranuleId id);
   // Repeats `attempt(waited)` (under the lock) until it is done, sleeping in between; counts the time as exposed.
+  // `interrupted`: in a fault's handler.
   template <typename Attempt>
-  Step Until(GranuleId id, Attempt attempt);
+  Step Until(GranuleId id, Attempt attempt, const os::InterruptedCode* interrupted = nullptr);
   bool SlotForWritingLocked(Granule& granule);
   bool InForkedCopy() const { return *fork_canary_ == 0; }
 

@@ -14,11 +14,13 @@ namespace {
 constexpr uint32_t kEnd = Residency::kNone.value();
 // How long a touch that no frame can be freed for sleeps before it asks again.
 constexpr int64_t kPauseNanos = 20'000'000;
+// How often a touch that waits looks for signals that end the process.
+constexpr int64_t kLookNanos = 100'000'000;
 
 }  // namespace
 
 template <typename Attempt>
-Residency::Step Residency::Until(GranuleId id, Attempt attempt) {
+Residency::Step Residency::Until(GranuleId id, Attempt attempt, const os::InterruptedCode* interrupted) {
   int64_t began = 0;
   Step step;
   while (true) {
@@ -30,17 +32,20 @@ Residency::Step Residency::Until(GranuleId id, Attempt attempt) {
     }
     if (step != Step::kWait && step != Step::kPause) break;
     if (began == 0) began = clock_.NowNanos();
-    os::FutexWait(NoticeWord(id), seen, step == Step::kPause ? kPauseNanos : -1);
+    const int64_t most_nanos = interrupted != nullptr ? kLookNanos : -1;
+    os::FutexWait(NoticeWord(id), seen, step == Step::kPause ? kPauseNanos : most_nanos);
+    if (interrupted != nullptr) interrupted->LetDefaultSignalsThrough();
   }
   if (began != 0) exposed_nanos_.fetch_add(clock_.NowNanos() - began, std::memory_order_relaxed);
   return step;
 }
 
-os::FaultOutcome Residency::OnFault(char* address, os::FaultAccess access) {
+os::FaultOutcome Residency::OnFault(char* address, os::FaultAccess access, const os::InterruptedCode& interrupted) {
   // A copy of the process that was made behind libc's back: its holes can't be filled, and locks may be held for ever.
   if (InForkedCopy()) return os::FaultOutcome::kNotOurs;
   const GranuleId id = GranuleOf(address);
-  const Step step = Until(id, [&](bool waited) { return FaultStepLocked(id, address, access, waited); });
+  const Step step =
+      Until(id, [&](bool waited) { return FaultStepLocked(id, address, access, waited); }, &interrupted);
   switch (step) {
     case Step::kNotOurs:
       return os::FaultOutcome::kNotOurs;

@@ -82,6 +82,8 @@ void FillStats(runtime::Runtime& runtime, tc_stats* stats) {
   stats->replans = s.replans;
   stats->io_errors = s.residency.io_errors;
   stats->metadata_bytes = s.allocator.metadata.count();
+  stats->held_evictions = s.residency.held;
+  stats->kernel_faults = s.residency.kernel_faults;
 }
 
 }  // namespace thermocline::capi

@@ -156,7 +156,8 @@ void OnSignal(int signum, siginfo_t* info, void* context) {
           address >= range.end.load(std::memory_order_relaxed)) {
         continue;
       }
-      const FaultOutcome outcome = handler->OnFault(address, AccessOf(context));
+      const InterruptedCode interrupted(MaskOf(static_cast<const ucontext_t*>(context)->uc_sigmask));
+      const FaultOutcome outcome = handler->OnFault(address, AccessOf(context), interrupted);
       if (outcome == FaultOutcome::kDataLost) RaiseSigbus(info, context);
       if (outcome == FaultOutcome::kNotOurs) break;
       errno = saved_errno;
@@ -176,6 +177,18 @@ int Install(int signum) {
 }
 
 }  // namespace
+
+void InterruptedCode::LetDefaultSignalsThrough() const {
+  uint64_t pending = 0;
+  syscall(SYS_rt_sigpending, &pending, sizeof(pending));
+  uint64_t open = 0;
+  for (int signum = 1; signum < NSIG; ++signum) {
+    if ((pending & ~blocked_ & BitOf(signum)) == 0) continue;
+    struct sigaction action = {};
+    if (sigaction(signum, nullptr, &action) == 0 && action.sa_handler == SIG_DFL) open |= BitOf(signum);
+  }
+  if (open != 0) SetMask(SetMask(~open));
+}
 
 absl::Status RegisterFaultRange(char* begin, char* end, FaultHandler* handler) {
   SignalLock lock(g_lock);

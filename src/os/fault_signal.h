@@ -24,10 +24,23 @@ enum class FaultOutcome : uint8_t {
   kDataLost,  // the bytes can't be had: the thread gets SIGBUS
 };
 
+// The code that a fault has interrupted.
+class InterruptedCode {
+ public:
+  // The kernel's mask of the signals that it blocks.
+  explicit InterruptedCode(uint64_t blocked) : blocked_(blocked) {}
+  // For a FaultHandler that waits long, now and then: lets the process end or stop by the signals that would do that to
+  // the interrupted code. A signal for which the program has a handler comes when the fault is over.
+  void LetDefaultSignalsThrough() const;
+
+ private:
+  const uint64_t blocked_;
+};
+
 class FaultHandler {
  public:
   virtual ~FaultHandler() = default;
-  virtual FaultOutcome OnFault(char* address, FaultAccess access) = 0;
+  virtual FaultOutcome OnFault(char* address, FaultAccess access, const InterruptedCode& interrupted) = 0;
 };
 
 // From now on faults in [begin, end) go to the handler, which must outlive its registration. Installs the signal

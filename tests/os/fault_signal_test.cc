@@ -38,7 +38,7 @@ class PageHandler : public FaultHandler {
     page_ = static_cast<char*>(mmap(nullptr, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
     if (!RegisterFaultRange(page_, page_ + 4096, this).ok()) _exit(90);
   }
-  FaultOutcome OnFault(char* address, FaultAccess access) override {
+  FaultOutcome OnFault(char* address, FaultAccess access, const InterruptedCode&) override {
     ++faults;
     last_address = address;
     last_access = access;
@@ -281,27 +281,119 @@ TEST(FaultSignalTest, TheSixtyFifthRangeIsRefused) {
             0);
 }
 
+// Sends the process a signal in 50 ms.
+void SendSoon(int signum) {
+  struct sigevent event = {};
+  event.sigev_notify = SIGEV_SIGNAL;
+  event.sigev_signo = signum;
+  timer_t timer;
+  itimerspec soon = {};
+  soon.it_value.tv_nsec = 50'000'000;
+  if (timer_create(CLOCK_MONOTONIC, &event, &timer) != 0 || timer_settime(timer, 0, &soon, nullptr) != 0) _exit(91);
+}
+
+// Looks for signals for 300 ms before it opens its page.
+class WaitingHandler final : public PageHandler {
+ public:
+  WaitingHandler() : PageHandler(FaultOutcome::kResolved) {}
+  FaultOutcome OnFault(char* address, FaultAccess access, const InterruptedCode& interrupted) override {
+    for (int i = 0; i < 30; ++i) {
+      usleep(10'000);
+      interrupted.LetDefaultSignalsThrough();
+    }
+    return PageHandler::OnFault(address, access, interrupted);
+  }
+};
+
+TEST(FaultSignalTest, AFaultThatWaitsLongStillEndsBySignalsThatEndTheProgram) {
+  for (const int signum : {SIGTERM, SIGINT, SIGHUP}) {
+    EXPECT_EQ(InProcess([=] {
+                WaitingHandler handler;
+                SendSoon(signum);
+                handler.page()[0] = 1;
+                return 0;
+              }),
+              kKilled + signum);
+  }
+}
+
+TEST(FaultSignalTest, ASignalThatTheProgramBlocksOrHandlesComesAfterTheFault) {
+  EXPECT_EQ(InProcess([] {
+              sigset_t term;
+              sigemptyset(&term);
+              sigaddset(&term, SIGTERM);
+              sigprocmask(SIG_BLOCK, &term, nullptr);
+              WaitingHandler handler;
+              SendSoon(SIGTERM);
+              handler.page()[0] = 1;
+              return handler.page()[0];
+            }),
+            1);
+  EXPECT_EQ(InProcess([] {
+              signal(SIGTERM, [](int) { _exit(5); });
+              WaitingHandler handler;
+              SendSoon(SIGTERM);
+              handler.page()[0] = 1;
+              return 0;
+            }),
+            5);
+  EXPECT_EQ(InProcess([] {
+              signal(SIGTERM, SIG_IGN);
+              WaitingHandler handler;
+              SendSoon(SIGTERM);
+              handler.page()[0] = 1;
+              return 0;
+            }),
+            0);
+}
+
+// A tensor of one granule over a slow tier that nobody serves.
+struct LonelyTensor {
+  static constexpr Bytes kGranule = KiB(64);
+  LonelyTensor() : tier(kGranule, 8) {
+    arena::ResidencyOptions options;
+    options.granule_bytes = kGranule;
+    options.address_space = MiB(16);
+    options.frames = 8;
+    residency = *arena::Residency::Create(options, RealMemory(), tier, MonotonicClock());
+    allocator = *arena::Allocator::Create(*residency);
+    bytes = static_cast<volatile char*>(allocator->Allocate(kGranule, Bytes(64), false, nullptr));
+    *bytes = 1;
+  }
+  tier::HeldTier tier;
+  std::unique_ptr<arena::Residency> residency;
+  std::unique_ptr<arena::Allocator> allocator;
+  volatile char* bytes;
+};
+
 TEST(FaultSignalTest, UseAfterFreeInAVacantGranuleKillsBySigsegv) {
   EXPECT_EQ(InProcess([] {
-              constexpr Bytes kGranule = KiB(64);
-              tier::HeldTier tier(kGranule, 8);
-              arena::ResidencyOptions options;
-              options.granule_bytes = kGranule;
-              options.address_space = MiB(16);
-              options.frames = 8;
-              auto residency = *arena::Residency::Create(options, RealMemory(), tier, MonotonicClock());
-              auto allocator = *arena::Allocator::Create(*residency);
-              auto* const freed = static_cast<volatile char*>(allocator->Allocate(kGranule, Bytes(64), false, nullptr));
-              *freed = 1;
-              allocator->Free(const_cast<char*>(freed), nullptr);
+              LonelyTensor tensor;
+              tensor.allocator->Free(const_cast<char*>(tensor.bytes), nullptr);
               {
-                arena::Residency::Lock lock(*residency);
-                residency->ReclaimDeadLocked(8);
+                arena::Residency::Lock lock(*tensor.residency);
+                tensor.residency->ReclaimDeadLocked(8);
               }
-              *freed = 2;
+              *tensor.bytes = 2;
               return 0;
             }),
             kKilled + SIGSEGV);
+}
+
+TEST(FaultSignalTest, ATouchOfATensorThatNeverComesEndsBySigterm) {
+  EXPECT_EQ(InProcess([] {
+              LonelyTensor tensor;
+              const GranuleId id = tensor.residency->GranuleOf(const_cast<char*>(tensor.bytes));
+              {
+                arena::Residency::Lock lock(*tensor.residency);
+                const auto out = tensor.residency->BeginEvictLocked(id);
+                if (!out.has_value()) return 1;
+                tensor.residency->FinishLocked({out->tag, 0});
+              }
+              SendSoon(SIGTERM);
+              return static_cast<int>(*tensor.bytes);
+            }),
+            kKilled + SIGTERM);
 }
 
 }  // namespace

@@ -145,7 +145,7 @@ class InPlace final : public FaultHandler {
  public:
   explicit InPlace(std::function<void(char*, FaultAccess)> serve) : serve_(std::move(serve)) {}
   ~InPlace() override { UnregisterFaultRange(this); }
-  FaultOutcome OnFault(char* address, FaultAccess access) override {
+  FaultOutcome OnFault(char* address, FaultAccess access, const InterruptedCode&) override {
     ++faults;
     serve_(address - reinterpret_cast<uintptr_t>(address) % kPage, access);
     return FaultOutcome::kResolved;
