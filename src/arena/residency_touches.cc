@@ -91,7 +91,7 @@ Residency::Answer Residency::OnWatchedFault(os::WatchedFault& fault) {
 Residency::Step Residency::FaultStepLocked(GranuleId id, char* address, os::FaultAccess access, bool waited) {
   Granule& granule = table_[id];
   if ((granule.live.load() & Granule::kBacked) == 0) return Step::kNotOurs;
-  ++faults_;
+  faults_ += waited ? 0 : 1;
   const Step step = BringInLocked(id, waited);
   room_trouble_ |= step == Step::kPause;
   if (step != Step::kDone) return step;

@@ -109,6 +109,7 @@ bool Mover::MayWriteLocked() {
 }
 
 void Mover::EvictLocked(GranuleId id, int64_t issued_nanos) {
+  if (!residency_.MayLeaveLocked(id)) return;
   const bool writes = !residency_.GranuleLocked(id).clean && !residency_.IsDeadLocked(id);
   if (!writes || MayWriteLocked()) Push(residency_.BeginEvictLocked(id), false, issued_nanos);
 }
@@ -118,12 +119,13 @@ void Mover::TurnLocked() {
   if (pause_.load() || stop_.load()) return;  // only what is in flight still ends
   TakeNewLayersLocked();
   ServeDemandsLocked();
-  WriteBackLocked();
+  WriteOutLocked();
+  // What was to make room has begun nothing, and no completion will wake the mover for those who wait.
+  if (InFlight() == 0 && residency_.HasDemandLocked()) ServeDemandsLocked();
   ServeArrivalsLocked();
   if (residency_.HasStrandedLocked() && MayWriteLocked()) Push(residency_.RetryStrandedLocked(), false);
   retry_soon_ = residency_.HasStrandedLocked();
-  const int64_t over = residency_.frames().in_use() - residency_.frames().limit() - residency_.frames_leaving() -
-                       evictions_queued_;
+  const int64_t over = residency_.frames().in_use() - residency_.frames().limit() - FramesComing();
   if (over > 0) MakeRoomLocked(over);
 }
 
@@ -153,8 +155,8 @@ void Mover::AdoptPlanLocked() {
   plan_ = std::exchange(next_plan_, nullptr);
   policy_ = plan_ == nullptr ? MakeLruPolicy() : MakePlanPolicy(*plan_);
   arrivals_.clear();
+  evictions_.clear();
   write_backs_.clear();
-  evictions_queued_ = 0;
   taken_ = plan_position_ - 1;
   residency_.ReclaimDeadLocked(residency_.frames().limit());
   if (plan_ == nullptr || plan_->layers.empty() || plan_position_ % std::ssize(plan_->layers) != 0) return;
@@ -176,7 +178,9 @@ void Mover::TakeActionsLocked(int64_t position) {
   const plan::LayerActions& actions = plan_->layers[layer];
   const int64_t now = clock_.NowNanos();
   for (GranuleId id : actions.release) ReleaseLocked(id, now);
-  for (GranuleId id : actions.write_back) write_backs_.push_back({id, false, now});
+  for (GranuleId id : actions.write_back) write_backs_.push_back({id, now});
+  for (GranuleId id : actions.provide) KeepLocked(id);
+  for (const plan::Fetch& fetch : actions.fetch) KeepLocked(fetch.granule);
   const size_t sorted = arrivals_.size();
   for (GranuleId id : actions.provide) arrivals_.push_back({position, id, true, true, now});
   for (const plan::Fetch& fetch : actions.fetch) {
@@ -193,35 +197,35 @@ void Mover::ReleaseLocked(GranuleId id, int64_t now) {
     ++stats_.skipped_actions;
     return;
   }
-  write_backs_.push_back({id, true, now});
-  ++evictions_queued_;
+  const auto is_it = [id](const WriteOut& queued) { return queued.granule == id; };
+  if (std::none_of(evictions_.begin(), evictions_.end(), is_it)) evictions_.push_back({id, now});
 }
 
-// Wanted again before its eviction began.
+// Wanted again before its eviction began, or leaving by another way.
 void Mover::KeepLocked(GranuleId id) {
-  if (evictions_queued_ == 0) return;
-  evictions_queued_ -= static_cast<int64_t>(
-      std::erase_if(write_backs_, [id](const WriteBack& queued) { return queued.evict && queued.granule == id; }));
+  const auto is_it = [id](const WriteOut& queued) { return queued.granule == id; };
+  if (std::erase_if(evictions_, is_it) > 0) std::erase_if(write_backs_, is_it);
 }
 
-void Mover::WriteBackLocked() {
-  while (!write_backs_.empty()) {
+void Mover::WriteOutLocked() {
+  while (!evictions_.empty() || !write_backs_.empty()) {
     // What waits for a frame waits for a write-out first.
     const bool urgent = residency_.HasDemandLocked() || (residency_.frames().available() == 0 && !arrivals_.empty());
     if (InFlight() >= Depth(urgent)) return;
-    const auto [id, evict, issued_nanos] = write_backs_.front();
-    write_backs_.pop_front();
-    if (evict) {
-      --evictions_queued_;
-      EvictLocked(id, issued_nanos);
-      continue;
-    }
-    if (residency_.GranuleLocked(id).presence.load() == arena::Presence::kEvicting) continue;  // released with it
-    std::optional<tier::Transfer> transfer;
-    if (MayWriteLocked()) transfer = residency_.BeginWriteBackLocked(id);
-    if (!transfer.has_value()) ++stats_.skipped_actions;
-    Push(transfer, false, issued_nanos);
+    const bool evict = !evictions_.empty();
+    std::deque<WriteOut>& queue = evict ? evictions_ : write_backs_;
+    const WriteOut next = queue.front();
+    queue.pop_front();
+    evict ? EvictLocked(next.granule, next.issued_nanos) : BeginWriteBackLocked(next);
   }
+}
+
+void Mover::BeginWriteBackLocked(const WriteOut& queued) {
+  if (!residency_.IsMapped(queued.granule)) return;  // it was released before its turn came
+  std::optional<tier::Transfer> transfer;
+  if (MayWriteLocked()) transfer = residency_.BeginWriteBackLocked(queued.granule);
+  if (!transfer.has_value()) ++stats_.skipped_actions;
+  Push(transfer, false, queued.issued_nanos);
 }
 
 void Mover::ServeArrivalsLocked() {
@@ -248,7 +252,6 @@ bool Mover::Serve(Arrival& arrival) {
     case arena::Presence::kFailed:
       // Leaving as soon as it is clean, and wanted again: that is a fetch to come.
       if (granule.leaving) return false;
-      KeepLocked(id);
       return true;
     case arena::Presence::kEvicting:
       return false;
@@ -292,12 +295,11 @@ void Mover::ServeDemandsLocked() {
     FetchByDemandLocked(id);
   }
   const int64_t reserve = plan_ == nullptr ? std::min(options_.reserve, residency_.frames().limit() / 16) : 0;
-  const int64_t coming = residency_.frames().available() + residency_.frames_leaving() + evictions_queued_;
+  const int64_t coming = residency_.frames().available() + FramesComing();
   const int64_t shortage = std::ssize(waiting) + (plan_ == nullptr && in_flight_ > 0 ? reserve : 0) - coming;
   if (shortage > 0) MakeRoomLocked(shortage);
   // Making room may have freed frames at once: clean ones, dead ones.
-  const bool stuck = residency_.frames().available() == 0 && residency_.frames_leaving() == 0 &&
-                     evictions_queued_ == 0 && (WritesFail() || InFlight() == 0);
+  const bool stuck = residency_.frames().available() == 0 && FramesComing() == 0 && (WritesFail() || InFlight() == 0);
   for (GranuleId id : waiting) {
     if (stuck) {
       residency_.RefuseLocked(id, ENOMEM, /*no_room=*/true);
@@ -336,14 +338,15 @@ void Mover::ReadAheadLocked(GranuleId id) {
 }
 
 void Mover::MakeRoomLocked(int64_t wanted) {
-  const auto missing = [&, enough = residency_.frames_leaving() - residency_.frames().in_use() + wanted] {
-    return enough - (residency_.frames_leaving() - residency_.frames().in_use());
+  const auto missing = [&, enough = FramesComing() - residency_.frames().in_use() + wanted] {
+    return enough - (FramesComing() - residency_.frames().in_use());
   };
   // Those that are chosen first may have no way out: no slot, while the slow tier is full. Others have one.
   for (const int64_t candidates : {wanted, residency_.frames().in_use()}) {
     if (missing() <= 0) return;
     for (GranuleId id : policy_->Choose(residency_, candidates, taken_)) {
       if (missing() <= 0 || InFlight() >= tier_.max_in_flight()) return;
+      KeepLocked(id);
       EvictLocked(id);
     }
   }

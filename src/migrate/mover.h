@@ -102,6 +102,11 @@ class Mover final : public arena::DemandSink {
     bool operator<(const Arrival& other) const { return deadline < other.deadline; }
   };
 
+  struct WriteOut {
+    GranuleId granule;
+    int64_t issued_nanos;
+  };
+
   void Loop();
   void TurnLocked();
   void FinishAllLocked();
@@ -115,9 +120,11 @@ class Mover final : public arena::DemandSink {
   void EvictLocked(GranuleId id, int64_t issued_nanos = 0);
   void ReleaseLocked(GranuleId id, int64_t now);
   void KeepLocked(GranuleId id);
+  int64_t FramesComing() const { return residency_.frames_leaving() + std::ssize(evictions_); }
   bool WritesFail() const { return residency_.failed_writes_in_row() > options_.most_failures; }
   bool MayWriteLocked();
-  void WriteBackLocked();
+  void WriteOutLocked();
+  void BeginWriteBackLocked(const WriteOut& queued);
   void ServeArrivalsLocked();
   bool Serve(Arrival& arrival);
   void RecordStart(const tier::Transfer& transfer, bool demanded, int64_t issued_nanos);
@@ -150,13 +157,8 @@ class Mover final : public arena::DemandSink {
   std::unique_ptr<VictimPolicy> policy_;
   int64_t taken_ = -1;             // layers up to this position have been taken
   std::vector<Arrival> arrivals_;  // sorted by deadline
-  struct WriteBack {
-    GranuleId granule;
-    bool evict;  // out of sight first: nobody reads it
-    int64_t issued_nanos;
-  };
-  std::deque<WriteBack> write_backs_;
-  int64_t evictions_queued_ = 0;  // of the write-backs
+  std::deque<WriteOut> evictions_;    // out of sight, then written: their frames come free. They go first
+  std::deque<WriteOut> write_backs_;  // copied while they stay readable
   absl::flat_hash_map<GranuleId, int64_t> asked_nanos_;  // of demands that wait for a frame, while recording
   std::vector<tier::Transfer> outgoing_;
   std::vector<tier::Completion> completions_;

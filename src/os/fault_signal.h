@@ -30,7 +30,8 @@ class InterruptedCode {
   // The kernel's mask of the signals that it blocks.
   explicit InterruptedCode(uint64_t blocked) : blocked_(blocked) {}
   // For a FaultHandler that waits long, now and then: lets the process end or stop by the signals that would do that to
-  // the interrupted code. A signal for which the program has a handler comes when the fault is over.
+  // the interrupted code. A signal for which there is a handler (of SIGSEGV and SIGBUS: ours) comes when the fault is
+  // over.
   void LetDefaultSignalsThrough() const;
 
  private:

@@ -5,9 +5,9 @@
 namespace thermocline::plan {
 namespace {
 
-// Copying a granule out while it is read closes it to writes first, and opens its frame again afterwards: two changes of
-// protection that interrupt every core, where a granule that nobody reads is moved out of sight once. Against that its
-// frame is free later, by this share of a step at most.
+// Copying a granule out while it is read closes it to writes first, and opens its frame again afterwards: two changes
+// of protection that interrupt every core, where a granule that nobody reads is moved out of sight once. Against that
+// its frame is free later, by this share of a step at most.
 constexpr double kShortReads = 0.01;
 
 // The positions, at or before each use (at its layer), of the last write; a whole step back at most.
@@ -100,8 +100,8 @@ int64_t TrimToBudget(int64_t frames, GranuleTimeline* timeline) {
       const GranuleUse gone = uses[i];
       const size_t before = (i + uses.size() - 1) % uses.size();
       if (uses.size() > 1) {
-        // The gap before it and the one after it become one. It ends live if the second did: what is created by demand in
-        // between has to be fetched then.
+        // The gap before it and the one after it become one. It ends live if the second did: what is created by demand
+        // in between has to be fetched then.
         uses[before].live_for = gone.live_for > 0 ? uses[before].next + gone.live_for : uses[before].live_for;
         uses[before].next += gone.next;
         uses[before].write |= gone.write;

@@ -26,7 +26,7 @@ struct Gap {
   int32_t begin = 0;       // position of the last layer that still needs the frame
   int32_t end = 0;         // position of the next layer that needs it: free in between, at most
   int32_t last_write = 0;  // position of the last write before it (<= begin); only for live gaps
-  bool forced = false;     // must be given up: a layer below the floor leaves no room
+  bool forced = false;      // must be given up: a layer below the floor leaves no room
   bool late_write = false;  // its write-back waits for the last read, not only for the last write
 
   // The position at whose start its write-back may begin; only for live gaps.

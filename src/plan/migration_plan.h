@@ -53,7 +53,7 @@ struct Fetch {
 // Done when the layer starts, in the order of the members. Ids are the arena's (offset / granule_bytes).
 struct LayerActions {
   std::vector<GranuleId> release;     // its frame is free from now on: dead, clean, or as soon as it is written out
-  std::vector<GranuleId> write_back;  // its last write is over: copy it out, while it stays readable if it isn't released
+  std::vector<GranuleId> write_back;  // its last write is over: copy it out; unless released it stays readable
   std::vector<GranuleId> provide;     // give it a frame without content: what is born here needs it
   std::vector<Fetch> fetch;           // may start now, frames permitting; sorted by deadline
   std::vector<GranuleId> need;        // must be resident before the layer computes, where the plan waits

@@ -127,6 +127,24 @@ TEST_F(MoverTest, ATouchThatNoFrameCanBeHadForEndsWithAnErrorWhenEveryWriteFails
   for (char* other : others) EXPECT_TRUE(Holds(other, 'o'));
 }
 
+TEST_F(MoverTest, WhoWaitsHearsOfItWhereAPlannedEvictionCanNotBegin) {
+  std::vector<char*> tensors;
+  for (int i = 0; i < kSlots; ++i) tensors.push_back(NewEvicted('a'));
+  for (int i = 0; i < kFrames; ++i) tensors.push_back(New('b'));
+  char* const away = tensors.front();
+  std::future<absl::Status> waited = std::async(std::launch::async, [&] { return residency_->Wait(Id(away)); });
+  while (true) {
+    Residency::Lock lock(*residency_);
+    if (residency_->HasDemandLocked()) break;
+  }
+  Evict(tensors.back());  // in the turn in which the demand is seen; there is no slot for it
+  ASSERT_EQ(waited.wait_for(std::chrono::seconds(5)), std::future_status::ready);
+  EXPECT_TRUE(absl::IsUnavailable(waited.get()));
+  Free(tensors.back());
+  tensors.pop_back();
+  for (char* const tensor : tensors) Free(tensor);
+}
+
 TEST_F(MoverTest, AnErrorIsReportedOnceAndTheRunGoesOn) {
   char* const a = New('a');
   EXPECT_TRUE(residency_->TakeError().ok());

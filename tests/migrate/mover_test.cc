@@ -167,6 +167,31 @@ TEST_F(MoverTest, WhatIsReleasedAndWrittenBackAtOnceLeavesOutOfSight) {
   Free(a);
 }
 
+TEST_F(MoverTest, AReleaseOvertakesItsOwnWriteBackThatStillWaits) {
+  std::vector<char*> tensors;
+  auto plan = std::make_shared<plan::MigrationPlan>();
+  plan->granule_bytes = kGranule;
+  plan->layout_end = MiB(64).count();
+  plan->layers.resize(8);
+  for (int i = 0; i <= MoverOptions().relaxed_depth; ++i) {
+    tensors.push_back(New('a'));
+    plan->layers[1].write_back.push_back(Id(tensors.back()));
+  }
+  plan->layers[2].release.push_back(Id(tensors.back()));
+  tier_.Hold(true);
+  mover_->SetPlan(plan, 1);
+  Step();
+  mover_->EnterLayer(2);
+  Step();
+  ASSERT_EQ(Where(tensors.back()), Presence::kMapped);
+  tier_.Hold(false);
+  Step(3);
+  EXPECT_EQ(Where(tensors.back()), Presence::kHole);
+  EXPECT_EQ(mover_->Stats().skipped_actions, 0);
+  for (char* const tensor : tensors) EXPECT_TRUE(Holds(tensor, 'a'));
+  for (char* const tensor : tensors) Free(tensor);
+}
+
 // More dirty granules than the mover keeps in flight when nobody waits.
 class ReleasesTest : public MoverTest {
  protected:
