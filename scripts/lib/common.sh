@@ -34,3 +34,12 @@ print_help() { awk 'NR > 1 && !/^#/ {exit} NR > 1 {sub(/^# ?/, ""); print}' "$0"
 minutes() {
   if [ "$1" -ge 60 ]; then printf '%d min %d s' $(($1 / 60)) $(($1 % 60)); else printf '%d s' "$1"; fi
 }
+
+# list_skipped BUILD: the tests that the last ctest in that folder skipped, with what they need; false when none was.
+list_skipped() {
+  local skipped
+  skipped=$(awk -f "$repo_root/scripts/lib/skipped.awk" "$1/Testing/Temporary/LastTest.log")
+  [ -n "$skipped" ] || return 1
+  say "Skipped, each with what it needs:"
+  printf '%s\n' "$skipped"
+}

@@ -6,6 +6,7 @@
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -156,20 +157,17 @@ absl::StatusOr<std::vector<std::pair<std::string, std::string>>> Variables(const
   return variables;
 }
 
-// A file that is gone when the run is over, unless the user named it.
+// Where the program's processes say what they did: the file that the user named, or memory of this process, so that
+// nothing is left behind however it ends. No path where neither can be had.
 class StatsFile {
  public:
   explicit StatsFile(const std::string& named) : path_(named) {
     if (!named.empty()) return;
-    std::string pattern = (std::filesystem::temp_directory_path() / "thermocline-XXXXXX").string();
-    const int fd = mkostemp(pattern.data(), O_CLOEXEC);
-    if (fd < 0) return;
-    close(fd);
-    path_ = pattern;
-    temporary_ = true;
+    memory_ = memfd_create("thermocline-stats", MFD_CLOEXEC);
+    if (memory_ >= 0) path_ = absl::StrCat("/proc/", getpid(), "/fd/", memory_);
   }
   ~StatsFile() {
-    if (temporary_) unlink(path_.c_str());
+    if (memory_ >= 0) close(memory_);
   }
   StatsFile(const StatsFile&) = delete;
   StatsFile& operator=(const StatsFile&) = delete;
@@ -177,7 +175,7 @@ class StatsFile {
 
  private:
   std::string path_;
-  bool temporary_ = false;
+  int memory_ = -1;
 };
 
 pid_t g_child = 0;

@@ -94,10 +94,10 @@ absl::StatusOr<WhatIf> TryElsewhere(const profile::Profile& profile, const Machi
   const std::vector<GranuleId> granules = GranulesOf(plan, *placement);
   CheckRoom(profile, plan, granules, &result.fast);
   if (result.fast.possible) {
-    absl::Status status = Try(profile, machine, plan, {.fast = granules}, result.as_planned, &result.fast);
+    absl::Status status = Try(profile, machine, plan, {.fast = granules, .slow = {}}, result.as_planned, &result.fast);
     if (!status.ok()) return status;
   }
-  absl::Status status = Try(profile, machine, plan, {.slow = granules}, result.as_planned, &result.slow);
+  absl::Status status = Try(profile, machine, plan, {.fast = {}, .slow = granules}, result.as_planned, &result.slow);
   if (!status.ok()) return status;
   return result;
 }

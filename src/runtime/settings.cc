@@ -14,6 +14,7 @@
 #include "src/base/parse_units.h"
 #include "src/os/choose_memory.h"
 #include "src/os/memory.h"
+#include "src/plan/make_planner.h"
 #include "src/profile/choose_gate.h"
 
 namespace thermocline::runtime {
@@ -82,13 +83,28 @@ absl::Status ReadFast(const RawSettings& raw, const Environment& environment, Se
   return absl::OkStatus();
 }
 
-absl::Status ReadKernelFaults(const RawSettings& raw, const Environment& environment, Settings* settings) {
-  if (const std::string held = environment("THERMOCLINE_HELD_FRAMES").value_or(""); held == "on") {
-    settings->held_frames = true;
-  } else if (!held.empty() && held != "off") {
-    return absl::InvalidArgumentError(
-        absl::StrCat("THERMOCLINE_HELD_FRAMES is '", held, "'; it must be on or off"));
+// A variable that turns something on.
+absl::Status ReadSwitch(const Environment& environment, const char* name, bool* value) {
+  const std::string text = environment(name).value_or("");
+  if (text == "on" || text == "1") {
+    *value = true;
+  } else if (!text.empty() && text != "off" && text != "0") {
+    return absl::InvalidArgumentError(absl::StrCat(name, " is '", text, "'; it must be on or off"));
   }
+  return absl::OkStatus();
+}
+
+absl::Status ReadPlanner(const RawSettings& raw, const Environment& environment, Settings* settings) {
+  const Given given = Pick(raw.planner, "planner", environment, "THERMOCLINE_PLANNER");
+  if (given.text.empty()) return absl::OkStatus();
+  if (absl::Status status = plan::MakePlanner(given.text).status(); !status.ok()) return In(given, status);
+  settings->planner = given.text;
+  return absl::OkStatus();
+}
+
+absl::Status ReadKernelFaults(const RawSettings& raw, const Environment& environment, Settings* settings) {
+  absl::Status held = ReadSwitch(environment, "THERMOCLINE_HELD_FRAMES", &settings->held_frames);
+  if (!held.ok()) return held;
   const Given given = Pick(raw.kernel_faults, "kernel_faults", environment, "THERMOCLINE_KERNEL_FAULTS");
   if (given.text.empty()) return absl::OkStatus();
   if (absl::Status status = os::CheckKernelFaultsWish(given.text); !status.ok()) return In(given, status);
@@ -168,9 +184,7 @@ absl::StatusOr<Settings> ReadSettings(const RawSettings& raw, const Environment&
   absl::StatusOr<tier::TierRequest> request = tier::ParseTierSpec(slow.text);
   if (!request.ok()) return In(slow, request.status());
   settings.slow = *request;
-  if (const Given planner = Pick(raw.planner, "planner", environment, "THERMOCLINE_PLANNER"); !planner.text.empty()) {
-    settings.planner = planner.text;
-  }
+  if (absl::Status status = ReadPlanner(raw, environment, &settings); !status.ok()) return status;
   if (const Given profiler = Pick(raw.profiler, "profiler", environment, "THERMOCLINE_PROFILER");
       !profiler.text.empty()) {
     if (absl::Status status = profile::CheckGateName(profiler.text); !status.ok()) return In(profiler, status);
@@ -180,7 +194,8 @@ absl::StatusOr<Settings> ReadSettings(const RawSettings& raw, const Environment&
   if (settings.model.empty()) settings.model = ProgramName(OwnCommandLine());
   if (absl::Status status = ReadKernelFaults(raw, environment, &settings); !status.ok()) return status;
   settings.plan_in = Pick(raw.plan_in, "plan_in", environment, "THERMOCLINE_PLAN").text;
-  settings.verify = raw.verify || environment("THERMOCLINE_VERIFY").value_or("0") == "1";
+  if (absl::Status status = ReadSwitch(environment, "THERMOCLINE_VERIFY", &settings.verify); !status.ok()) return status;
+  settings.verify |= raw.verify;
   if (absl::Status status = ReadLink(environment, &settings); !status.ok()) return status;
   return settings;
 }

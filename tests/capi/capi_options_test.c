@@ -42,9 +42,23 @@ static void RefusedOptions(void) {
   options = Options("16MiB");
   options.planner = "clairvoyant";
   Refused(&options, TC_INVALID_ARGUMENT, "clairvoyant");
+  options.fast = "256KiB"; /* too few granules to plan with: a wrong name is one all the same */
+  Refused(&options, TC_INVALID_ARGUMENT, "clairvoyant");
   options = Options("16MiB");
   options.plan_in = "/nonexistent/plan.json";
   Refused(&options, TC_NOT_FOUND, "/nonexistent/plan.json");
+}
+
+static void RefusedSwitches(void) {
+  static const char* const kSwitches[] = {"THERMOCLINE_VERIFY", "THERMOCLINE_HELD_FRAMES", "THERMOCLINE_KERNEL_FAULTS"};
+  for (size_t i = 0; i < sizeof(kSwitches) / sizeof(kSwitches[0]); ++i) {
+    const tc_options options = Options("16MiB");
+    setenv(kSwitches[i], "perhaps", 1);
+    Refused(&options, TC_INVALID_ARGUMENT, kSwitches[i]);
+    setenv(kSwitches[i], "off", 1);
+    tc_destroy(Make("16MiB"));
+    unsetenv(kSwitches[i]);
+  }
 }
 
 static void RefusedTiers(void) {
@@ -138,6 +152,7 @@ static void Default(void) {
 void TestOptions(void) {
   RefusedSizes();
   RefusedOptions();
+  RefusedSwitches();
   RefusedTiers();
   UnwritableDirectory();
   Off();

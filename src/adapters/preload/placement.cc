@@ -79,6 +79,17 @@ void UnblockFaults() {
   Real().pthread_sigmask(SIG_UNBLOCK, &faults, nullptr);
 }
 
+void ReadChildren() {
+  const char* text = getenv("THERMOCLINE_CHILDREN");
+  if (text == nullptr || *text == '\0' || strcmp(text, "1") == 0) return;
+  if (strcmp(text, "0") == 0) {
+    ForgetInChildren();
+    return;
+  }
+  Complain("THERMOCLINE_CHILDREN must be 0 or 1; programs that this one starts are placed too, as with 1, instead of ",
+           text);
+}
+
 // A forked child places nothing new: it has no mover. What it inherited stays as it is.
 void InForkedChild() { g_placing.store(false, std::memory_order_relaxed); }
 
@@ -87,8 +98,7 @@ __attribute__((constructor(101))) void Start() {
   if (IsOff()) return;
   const Inside inside;
   ReadThreshold();
-  const char* children = getenv("THERMOCLINE_CHILDREN");
-  if (children != nullptr && strcmp(children, "0") == 0) ForgetInChildren();
+  ReadChildren();
   g_stats_path = getenv("THERMOCLINE_STATS");
   UnblockFaults();
   pthread_atfork(nullptr, nullptr, InForkedChild);
