@@ -105,12 +105,31 @@ void CallHandler(const struct sigaction& action, int signum, siginfo_t* info, vo
   SetMask(ours);
 }
 
-void ResetChained(int signum) {
-  LockGuard guard(g_lock);  // all signals are blocked here
+// REQUIRES: g_lock.
+void SetChained(int signum, const struct sigaction& action) {
   Chained& chained = ChainedFor(signum);
   const int current = chained.current.load();
-  chained.copies[1 - current] = {};
+  chained.copies[1 - current] = action;
   chained.current.store(1 - current, std::memory_order_release);
+}
+
+void ResetChained(int signum) {
+  LockGuard guard(g_lock);  // all signals are blocked here
+  SetChained(signum, {});
+}
+
+// The handler that a thread's last signal was passed on to may pass it back to us, who stood there when it was
+// installed. It comes with the same context then, from deeper in the stack; a new signal after a jump out comes from no
+// deeper.
+__attribute__((tls_model("initial-exec"))) thread_local const void* t_chained_context = nullptr;
+__attribute__((tls_model("initial-exec"))) thread_local const void* t_chained_frame = nullptr;
+
+bool ComesBack(const void* context) {
+  const void* const frame = __builtin_frame_address(0);
+  if (context == t_chained_context && frame < t_chained_frame) return true;
+  t_chained_context = context;
+  t_chained_frame = frame;
+  return false;
 }
 
 // The signal again, for whom it was meant before us.
@@ -118,7 +137,7 @@ void Chain(int signum, siginfo_t* info, void* context) {
   const Chained& chained = ChainedFor(signum);
   const struct sigaction action = chained.copies[chained.current.load(std::memory_order_acquire)];
   if (action.sa_handler == SIG_IGN && info->si_code <= 0) return;  // sent by kill(); a real fault can't be ignored
-  const bool handled = action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN;
+  const bool handled = action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN && !ComesBack(context);
   if (handled && !(info->si_code > 0 && CountsAsBlocked(signum, context))) {
     if ((action.sa_flags & SA_RESETHAND) != 0) ResetChained(signum);
     CallHandler(action, signum, info, context);
@@ -168,12 +187,16 @@ void OnSignal(int signum, siginfo_t* info, void* context) {
   errno = saved_errno;
 }
 
-int Install(int signum) {
+int Install(int signum, struct sigaction* before) {
   struct sigaction action = {};
   action.sa_sigaction = OnSignal;
   action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART;
   sigfillset(&action.sa_mask);
-  return sigaction(signum, &action, &ChainedFor(signum).copies[0]) == 0 ? 0 : errno;
+  return sigaction(signum, &action, before) == 0 ? 0 : errno;
+}
+
+bool IsOurs(const struct sigaction& action) {
+  return (action.sa_flags & SA_SIGINFO) != 0 && action.sa_sigaction == OnSignal;
 }
 
 }  // namespace
@@ -194,7 +217,7 @@ absl::Status RegisterFaultRange(char* begin, char* end, FaultHandler* handler) {
   SignalLock lock(g_lock);
   if (!g_installed.load()) {
     for (int signum : {SIGSEGV, SIGBUS}) {
-      if (const int error = Install(signum)) {
+      if (const int error = Install(signum, &ChainedFor(signum).copies[0])) {
         return absl::InternalError(absl::StrCat("sigaction(", signum, ") failed: ", strerror(error)));
       }
     }
@@ -219,14 +242,25 @@ void UnregisterFaultRange(FaultHandler* handler) {
 
 int SetChainedAction(int signum, const struct sigaction* action, struct sigaction* old) {
   SignalLock lock(g_lock);
-  Chained& chained = ChainedFor(signum);
-  const int current = chained.current.load();
-  if (old != nullptr) *old = chained.copies[current];
-  if (action != nullptr) {
-    chained.copies[1 - current] = *action;
-    chained.current.store(1 - current, std::memory_order_release);
-  }
+  const Chained& chained = ChainedFor(signum);
+  if (old != nullptr) *old = chained.copies[chained.current.load()];
+  if (action != nullptr) SetChained(signum, *action);
   return 0;
+}
+
+void ReclaimFaultSignals() {
+  if (!g_installed.load()) return;
+  {
+    SignalLock lock(g_lock);
+    for (const int signum : {SIGSEGV, SIGBUS}) {
+      struct sigaction now = {};
+      if (sigaction(signum, nullptr, &now) != 0 || IsOurs(now)) continue;
+      SetChained(signum, now);
+      Install(signum, nullptr);
+    }
+  }
+  uint64_t faults = BitOf(SIGSEGV) | BitOf(SIGBUS);
+  syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &faults, nullptr, sizeof(faults));
 }
 
 bool FaultSignalsInstalled() { return g_installed.load(); }

@@ -54,6 +54,9 @@ void UnregisterFaultRange(FaultHandler* handler);
 int SetChainedAction(int signum, const struct sigaction* action, struct sigaction* old);
 // True once the handlers are installed.
 bool FaultSignalsInstalled();
+// Where the program has put a handler of its own in the place of ours, ours comes first again and passes on to it; where
+// the calling thread blocks SIGSEGV or SIGBUS, they are opened. Two or three system calls a signal.
+void ReclaimFaultSignals();
 
 }  // namespace thermocline::os
 

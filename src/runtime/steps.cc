@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "src/base/parse_units.h"
+#include "src/os/fault_signal.h"
 #include "src/runtime/fork_guard.h"
 #include "src/runtime/runtime.h"
 
@@ -122,6 +123,7 @@ void Runtime::SplitLayer(Bytes bytes) {
 // ---------------------------------------------------------------------------------------------------------------------
 
 void Runtime::BeginLocked(bool profile, size_t shape) {
+  os::ReclaimFaultSignals();
   PollForks();
   driver_.store(ThreadMark(), std::memory_order_relaxed);
   in_step_ = true;

@@ -281,6 +281,62 @@ TEST(FaultSignalTest, TheSixtyFifthRangeIsRefused) {
             0);
 }
 
+TEST(FaultSignalTest, AHandlerThatWasPutInThePlaceOfOursComesSecondAgain) {
+  EXPECT_EQ(InProcess([] {
+              PageHandler handler(FaultOutcome::kResolved);
+              InstallJumpOut(SIGSEGV);
+              ReclaimFaultSignals();
+              ReclaimFaultSignals();
+              handler.page()[3] = 'x';
+              if (handler.faults != 1 || handler.page()[3] != 'x') return 1;
+              if (sigsetjmp(g_jump, 1) == 0) {
+                *kWild = 1;
+                return 2;
+              }
+              return g_signal == SIGSEGV && g_address == kWild ? 0 : 3;
+            }),
+            0);
+}
+
+// A handler as other runtimes have them: what isn't theirs goes to whom they found in their place.
+struct sigaction g_found = {};
+int* g_calls = nullptr;
+void PassBack(int signum, siginfo_t* info, void* context) {
+  if (++*g_calls > 100) _exit(7);
+  g_found.sa_sigaction(signum, info, context);
+}
+
+TEST(FaultSignalTest, AHandlerThatPassesBackToOursEndsByTheSignal) {
+  g_calls = static_cast<int*>(mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  EXPECT_EQ(InProcess([] {
+              PageHandler handler(FaultOutcome::kResolved);
+              struct sigaction action = {};
+              action.sa_sigaction = PassBack;
+              action.sa_flags = SA_SIGINFO;
+              sigaction(SIGSEGV, &action, &g_found);
+              ReclaimFaultSignals();
+              *kWild = 1;
+              return 0;
+            }),
+            kKilled + SIGSEGV);
+  EXPECT_EQ(*g_calls, 1);
+  munmap(g_calls, 4096);
+}
+
+TEST(FaultSignalTest, AThreadThatBlocksFaultsHasThemOpenedAgain) {
+  EXPECT_EQ(InProcess([] {
+              PageHandler handler(FaultOutcome::kResolved);
+              sigset_t all;
+              sigfillset(&all);
+              sigprocmask(SIG_BLOCK, &all, nullptr);
+              ReclaimFaultSignals();
+              handler.page()[3] = 'x';
+              sigprocmask(SIG_BLOCK, nullptr, &all);
+              return handler.faults == 1 && sigismember(&all, SIGTERM) == 1 ? 0 : 1;
+            }),
+            0);
+}
+
 // Sends the process a signal in 50 ms.
 void SendSoon(int signum) {
   struct sigevent event = {};
