@@ -295,7 +295,8 @@ void Mover::ServeDemandsLocked() {
     FetchByDemandLocked(id);
   }
   const int64_t reserve = plan_ == nullptr ? std::min(options_.reserve, residency_.frames().limit() / 16) : 0;
-  const int64_t coming = residency_.frames().available() + FramesComing();
+  // Negative while the budget is exceeded, as it was lowered: what leaves then makes no room yet.
+  const int64_t coming = residency_.frames().limit() - residency_.frames().in_use() + FramesComing();
   const int64_t shortage = std::ssize(waiting) + (plan_ == nullptr && in_flight_ > 0 ? reserve : 0) - coming;
   if (shortage > 0) MakeRoomLocked(shortage);
   // Making room may have freed frames at once: clean ones, dead ones.

@@ -36,15 +36,20 @@ constexpr int64_t kFewestPlannedFrames = 8;
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Runtime>> Runtime::Create(const Settings& settings) {
+  auto slow = tier::MakeBlockTier(settings.slow, settings.granule_bytes);
+  if (!slow.ok()) return slow.status();
+  return CreateOn(settings, *std::move(slow));
+}
+
+absl::StatusOr<std::unique_ptr<Runtime>> Runtime::CreateOn(const Settings& settings,
+                                                           std::unique_ptr<tier::BlockTier> slow) {
   auto runtime = std::unique_ptr<Runtime>(new Runtime(settings));
+  runtime->tier_ = std::move(slow);
   if (absl::Status status = runtime->Open(); !status.ok()) return status;
   return runtime;
 }
 
 absl::Status Runtime::Open() {
-  auto tier = tier::MakeBlockTier(settings_.slow, settings_.granule_bytes);
-  if (!tier.ok()) return tier.status();
-  tier_ = *std::move(tier);
   if (settings_.verify) tier_ = std::make_unique<tier::VerifyingTier>(std::move(tier_));
   const bool plans = settings_.planner != "lru";
   if (plans && settings_.fast < settings_.granule_bytes * kFewestPlannedFrames) {

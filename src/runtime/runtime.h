@@ -62,6 +62,9 @@ struct RhythmStats {
 class Runtime {
  public:
   static absl::StatusOr<std::unique_ptr<Runtime>> Create(const Settings& settings);
+  // For tests: on this slow tier, whatever settings.slow names. Its granules must be settings.granule_bytes.
+  static absl::StatusOr<std::unique_ptr<Runtime>> CreateOn(const Settings& settings,
+                                                           std::unique_ptr<tier::BlockTier> slow);
   ~Runtime();
 
   // `call_site`: what tells this allocation from others of its size, for programs that mark no steps.

@@ -4,9 +4,13 @@
 
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 #include <random>
 #include <set>
+#include <string>
 #include <vector>
+
+#include "tests/os/smaps.h"
 
 namespace thermocline::arena {
 namespace {
@@ -72,6 +76,32 @@ TEST(FramePoolTest, WhatIsOverALoweredLimitGoesBackToTheSystem) {
   for (int i = 0; i < 16; ++i) EXPECT_NE(pool->Take(), kNoFrame);
   EXPECT_EQ(pool->Take(), kNoFrame);
   EXPECT_EQ(memory.fresh, 16);
+}
+
+TEST(FramePoolTest, LargeFramesAreHugePagesAndStaySoWhereTheyMove) {
+  std::string enabled;
+  std::getline(std::ifstream("/sys/kernel/mm/transparent_hugepage/enabled"), enabled);
+  if (enabled.empty() || enabled.find("[never]") != std::string::npos) {
+    GTEST_SKIP() << "needs huge pages: /sys/kernel/mm/transparent_hugepage/enabled says '" << enabled << "'";
+  }
+  constexpr Bytes kLarge = MiB(2);
+  constexpr int kCount = 4;  // one alone might find no such page free
+  CountingMemory memory;
+  auto pool = *FramePool::Create(memory, kLarge, kCount, kCount);
+  char* const elsewhere = *memory.Reserve(kLarge * kCount, kLarge);
+  for (int i = 0; i < kCount; ++i) {
+    char* const home = pool->Home(pool->Take());
+    std::memset(home, 1, kLarge.count());
+  }
+  const Bytes huge = os::InSmaps("AnonHugePages", pool->Home(FrameId(0)), kLarge * kCount);
+  EXPECT_GT(huge, Bytes(0));
+  for (int i = 0; i < kCount; ++i) {
+    const Bytes offset = kLarge * i;
+    char* const home = pool->Home(FrameId(0)) + offset.count();
+    ASSERT_EQ(memory.Attach(home, elsewhere + offset.count(), kLarge, os::Protection::kReadWrite), 0);
+  }
+  EXPECT_EQ(os::InSmaps("AnonHugePages", elsewhere, kLarge * kCount), huge);
+  memory.Unmap(elsewhere, kLarge * kCount);
 }
 
 TEST(FramePoolTest, AFrameThatCannotBeMappedIsNotCounted) {

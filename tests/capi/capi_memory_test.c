@@ -1,5 +1,7 @@
 /* The C API: allocation, what is freed wrongly, resizing, and a budget that changes. */
 #define _GNU_SOURCE
+#include <unistd.h>
+
 #include "tests/capi/capi_test.h"
 
 static void Memory(void) {
@@ -89,6 +91,49 @@ static void Foreign(void) {
   tc_destroy(NULL);
 }
 
+static tc_stats StatsOf(tc_runtime* runtime) {
+  tc_stats stats = {.struct_size = sizeof(stats)};
+  CHECK_STATUS(tc_get_stats(runtime, &stats), TC_OK);
+  return stats;
+}
+
+/* Reading it brings nothing in. */
+static void CheckIsFast(tc_runtime* runtime, const char* tensor, size_t bytes, char fill) {
+  const uint64_t before = StatsOf(runtime).demand_fetches;
+  size_t right = 0;
+  while (right < bytes && tensor[right] == fill) ++right;
+  CHECK(right == bytes);
+  CHECK(StatsOf(runtime).demand_fetches == before);
+}
+
+/* What is asked for comes before anybody touches it; what is said to be in use leaves after what is not. */
+static void Hints(void) {
+  enum { BYTES = 4 * GRANULE, OTHERS = 64 * GRANULE };
+  for (int hint = 0; hint < 2; ++hint) {
+    tc_runtime* runtime = Make("2MiB"); /* 32 granules */
+    char* const wanted = tc_aligned_alloc(runtime, GRANULE, BYTES);
+    char* const others = tc_aligned_alloc(runtime, GRANULE, OTHERS);
+    memset(wanted, 'w', BYTES);
+    memset(others, 'o', OTHERS);
+    const uint64_t before = StatsOf(runtime).bytes_in;
+    CHECK_STATUS(hint == 0 ? tc_prefetch(runtime, wanted, BYTES) : tc_touch(runtime, wanted, BYTES, 0), TC_OK);
+    for (int i = 0; i < 10000 && StatsOf(runtime).bytes_in - before < BYTES; ++i) usleep(1000);
+    CHECK(StatsOf(runtime).bytes_in - before >= BYTES);
+    CheckIsFast(runtime, wanted, BYTES, 'w');
+    tc_destroy(runtime);
+  }
+  tc_runtime* runtime = Make("2MiB");
+  char* const wanted = tc_aligned_alloc(runtime, GRANULE, BYTES);
+  char* const others = tc_aligned_alloc(runtime, GRANULE, OTHERS);
+  memset(wanted, 'w', BYTES);
+  memset(others, 'o', 24 * GRANULE);
+  CHECK_STATUS(tc_touch(runtime, wanted, BYTES, 0), TC_OK); /* else it would be the oldest */
+  memset(others + 24 * GRANULE, 'o', 12 * GRANULE);
+  CHECK(StatsOf(runtime).bytes_out > 0);
+  CheckIsFast(runtime, wanted, BYTES, 'w');
+  tc_destroy(runtime);
+}
+
 static void Realloc(void) {
   tc_runtime* runtime = Make("2MiB");
   char* pointer = tc_realloc(runtime, NULL, 10);
@@ -149,6 +194,7 @@ static void Budget(void) {
 void TestMemory(void) {
   Memory();
   Foreign();
+  Hints();
   Realloc();
   Budget();
 }

@@ -44,6 +44,21 @@ TEST(RunLogOfARun, SaysWhenEachMoveWasAskedForAndWhenItBegan) {
   EXPECT_GT(std::count_if(moves.begin(), moves.end(), waits), std::ssize(moves) / 16);
 }
 
+TEST(RunLogOfARun, SaysOfEachLayerHowLongItWaited) {
+  // Too slow a link to hide what moves.
+  const report::RunLog log = LogOf("2MiB", "emulated:in=300MB/s,out=300MB/s");
+  ASSERT_GE(log.recorded.index, 0);
+  const report::RunStep& step = log.steps.at(log.recorded.index);
+  double exposed = 0;
+  for (const report::RunLayer& layer : log.recorded.layers) {
+    EXPECT_GE(layer.exposed_seconds, 0);
+    EXPECT_LE(layer.exposed_seconds, layer.end - layer.start);
+    exposed += layer.exposed_seconds;
+  }
+  EXPECT_GT(exposed, 0);
+  EXPECT_NEAR(exposed, step.exposed_seconds, 0.01 * step.exposed_seconds);
+}
+
 TEST(RunLogOfARun, NamesTheModelByTheEnvironmentElseByTheProgram) {
   EXPECT_EQ(LogOf("6MiB", kEmulated).model, "run_log_capi_test");
   setenv("THERMOCLINE_MODEL", "resnet-32 x4", 1);

@@ -54,7 +54,7 @@ class FullMemory final : public os::Memory {
 
 class MoverTest : public ::testing::Test {
  protected:
-  MoverTest() : tier_(kGranule, kSlots) {
+  explicit MoverTest(int read_ahead = 0) : tier_(kGranule, kSlots) {
     arena::ResidencyOptions options;
     options.granule_bytes = kGranule;
     options.address_space = MiB(64);
@@ -63,7 +63,7 @@ class MoverTest : public ::testing::Test {
     residency_ = *Residency::Create(options, memory_, tier_, MonotonicClock());
     allocator_ = *arena::Allocator::Create(*residency_);
     MoverOptions mover_options;
-    mover_options.read_ahead = 0;
+    mover_options.read_ahead = read_ahead;
     mover_options.failure_pause_nanos = 1'000'000;
     mover_options.on_trouble = [this](const absl::Status& trouble) { troubles_.emplace_back(trouble.message()); };
     mover_ = std::make_unique<Mover>(*residency_, tier_, MonotonicClock(), mover_options);

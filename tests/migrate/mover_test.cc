@@ -372,6 +372,22 @@ TEST_F(MoverTest, ASmallerBudgetIsReachedAndKept) {
   ExpectNothingLeft();
 }
 
+TEST_F(MoverTest, WhoWaitsWhileASmallerBudgetIsReachedIsNotRefused) {
+  char* const away = NewEvicted('a');
+  std::vector<char*> others;
+  for (int i = 0; i < kFrames; ++i) others.push_back(New('o'));
+  for (char* const other : others) {
+    WriteBack(other);  // clean: each of their frames comes free at once, and makes no room as long as there are too many
+    Step();
+  }
+  residency_->SetFrameLimit(8);
+  absl::Status status;
+  Elsewhere([&] { status = residency_->Wait(Id(away)); });
+  EXPECT_TRUE(status.ok()) << status;
+  EXPECT_TRUE(Holds(away, 'a'));
+  EXPECT_LE(residency_->Stats().frames_in_use, 8);
+}
+
 TEST_F(MoverTest, AllocationFailsOnlyWhenNeitherTierHasRoom) {
   std::vector<char*> tensors;
   while (char* tensor = New('t')) {

@@ -115,6 +115,7 @@ void DoubleFree(void) {
   memset(other, 5, MIB);
   free(memory);
   free(memory);
+  free(memory); /* and once more */
   EvictEverything();
   CHECK(other[MIB - 1] == 5);
   free(other);

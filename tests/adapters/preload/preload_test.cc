@@ -126,6 +126,9 @@ TEST_F(Preload, AProgramWithoutARhythmRunsByDemand) {
 TEST_F(Preload, ADoubleFreeIsSaidOnce) {
   const SubprocessResult result = Scenario("DoubleFree");
   EXPECT_THAT(result.err, HasSubstr("freed before"));
+  const size_t said = result.err.find("did nothing");
+  ASSERT_NE(said, std::string::npos) << result.err;
+  EXPECT_EQ(result.err.find("did nothing", said + 1), std::string::npos) << result.err;
 }
 
 TEST_F(Preload, OffPlacesNothing) {

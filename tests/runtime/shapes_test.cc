@@ -1,0 +1,98 @@
+// Steps of several shapes side by side, and steps that drift from the profiled one.
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "src/runtime/runtime.h"
+#include "tests/runtime/network_on_runtime.h"
+
+namespace thermocline::runtime {
+namespace {
+
+std::unique_ptr<Runtime> Make(Bytes fast) {
+  auto runtime = Runtime::Create(SmallSettings("emulated:in=2GB/s,out=2GB/s", fast, "lookahead"));
+  EXPECT_TRUE(runtime.ok()) << runtime.status();
+  return runtime.ok() ? *std::move(runtime) : nullptr;
+}
+
+TEST(Shapes, ThatAlternateAreProfiledOnceEachAndAllOfThemIsMatchedFromThenOn) {
+  const auto runtime = Make(MiB(6));
+  ASSERT_NE(runtime, nullptr);
+  NetworkHooks hooks = On(*runtime);
+  int64_t allocations = 0;
+  hooks.allocate = [&, allocate = hooks.allocate](size_t bytes) {
+    ++allocations;
+    return allocate(bytes);
+  };
+  SmallNetwork network(std::move(hooks), kNetworkLayers, kNetworkWidth);
+  int step = 0;
+  // By demand, profiled, placed; then one of another shape, and the next such one, which is profiled.
+  for (const int scale : {2, 2, 2, 1, 1}) network.Step(step++, scale);
+  const RuntimeStats known = runtime->Stats();
+  EXPECT_EQ(known.profiles, 2);
+  allocations = 0;
+  for (const int scale : {2, 1, 2, 2, 1, 1, 2, 1}) network.Step(step++, scale);
+  const RuntimeStats after = runtime->Stats();
+  EXPECT_EQ(after.profiles, 2);
+  EXPECT_EQ(after.mismatched, known.mismatched);
+  EXPECT_EQ(after.matched - known.matched, allocations);
+}
+
+// One allocation is less than 2% of a step's, two are more.
+constexpr int kLayers = 6, kInLayer = 10, kAllocations = kLayers * kInLayer;
+
+// The step's last `changed` allocations are larger than usual.
+void Step(Runtime& runtime, int changed) {
+  ASSERT_TRUE(runtime.BeginStep().ok());
+  for (int layer = 0; layer < kLayers; ++layer) {
+    ASSERT_TRUE(runtime.AddLayer("").ok());
+    std::vector<void*> tensors;
+    for (int i = 0; i < kInLayer; ++i) {
+      const Bytes bytes = layer * kInLayer + i >= kAllocations - changed ? KiB(96) : KiB(64);
+      tensors.push_back(runtime.Allocate(bytes, Bytes(64)));
+      std::memset(tensors.back(), i, bytes.count());
+    }
+    for (void* const tensor : tensors) ASSERT_TRUE(runtime.Free(tensor));
+  }
+  ASSERT_TRUE(runtime.EndStep().ok());
+}
+
+class Drift : public ::testing::Test {
+ protected:
+  // By demand, profiled, placed.
+  void SetUp() override {
+    ASSERT_NE(runtime_, nullptr);
+    for (int step = 0; step < 3; ++step) Step(*runtime_, 0);
+    Expect(/*profiles=*/1, /*matched=*/kAllocations, /*mismatched=*/0);
+  }
+  void Expect(int64_t profiles, int64_t matched, int64_t mismatched) const {
+    const RuntimeStats stats = runtime_->Stats();
+    EXPECT_EQ(stats.profiles, profiles);
+    EXPECT_EQ(stats.matched, matched);
+    EXPECT_EQ(stats.mismatched, mismatched);
+  }
+  const std::unique_ptr<Runtime> runtime_ = Make(MiB(3));
+};
+
+TEST_F(Drift, OfLessThanTwoPercentIsBorne) {
+  Step(*runtime_, 1);
+  Step(*runtime_, 0);
+  Expect(1, 3 * kAllocations - 1, 1);
+}
+
+TEST_F(Drift, OfMoreThanTwoPercentIsProfiledAnewAndThenMatches) {
+  Step(*runtime_, 2);
+  Expect(1, 2 * kAllocations - 2, 2);
+  Step(*runtime_, 2);
+  Expect(2, 2 * kAllocations - 2, 2);
+  Step(*runtime_, 2);
+  Expect(2, 3 * kAllocations - 2, 2);
+  Step(*runtime_, 0);  // as it was at first: not forgotten
+  Expect(2, 4 * kAllocations - 2, 2);
+}
+
+}  // namespace
+}  // namespace thermocline::runtime
