@@ -166,6 +166,7 @@ absl::Status Runtime::LoadPlan() {
   profile::Profile profile;
   profile.layers.resize(saved->layers.size());
   shapes_.push_back(std::make_unique<Shape>(std::move(profile), *std::move(saved)));
+  shapes_.back()->given = true;
   return absl::OkStatus();
 }
 

@@ -284,7 +284,7 @@ void Runtime::FinishPlacedStep(double seconds) {
 
 // The same profile, with the layer times that placed steps took.
 absl::Status Runtime::Replan(Shape& shape) {
-  if (shape.profile.tensors.empty()) return absl::OkStatus();  // a saved plan
+  if (shape.given) return absl::OkStatus();  // there is nothing to plan from
   profile::Profile profile = shape.profile;
   for (size_t i = 0; i < profile.layers.size() && i < shape.measured_seconds.size(); ++i) {
     profile.layers[i].seconds = std::max(1e-7, shape.measured_seconds[i]);
