@@ -65,7 +65,9 @@ TC_EXPORT tc_status tc_free(tc_runtime* runtime, void* pointer);
 TC_EXPORT size_t tc_usable_size(tc_runtime* runtime, const void* pointer);
 
 /* The three hooks of the paper (Ren et al., HPCA 2021). Call start_profile before a step that does what every step does,
- * add_layer at each boundary between layers, end_profile after the step; go on calling add_layer in later steps. */
+ * add_layer at each boundary between layers, end_profile after the step; go on calling add_layer in later steps.
+ * With a plan given at start (plan_in) that step runs by it; only one that turns out to be another is profiled, as it comes
+ * again. */
 TC_EXPORT tc_status tc_start_profile(tc_runtime* runtime);
 TC_EXPORT tc_status tc_add_layer(tc_runtime* runtime);
 TC_EXPORT tc_status tc_add_named_layer(tc_runtime* runtime, const char* name);

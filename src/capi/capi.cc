@@ -254,6 +254,10 @@ tc_status tc_save_profile(tc_runtime* runtime, const char* path) {
     if (r.current_shape() == nullptr) {
       return absl::FailedPreconditionError("no step has been profiled yet; call tc_save_profile after one has");
     }
+    if (r.current_shape()->given) {
+      return absl::FailedPreconditionError(
+          "no step has been profiled, as this run began with a saved plan; save the profile of a run without one");
+    }
     return thermocline::trace::WriteTrace(path, r.current_shape()->profile);
   });
 }

@@ -65,7 +65,7 @@ struct MigrationPlan {
   uint64_t sequence_hash = 0;  // profile::SequenceHash
   Bytes budget;                // fast bytes the plan may use, all granules together
   Bytes granule_bytes;
-  int64_t layout_base = 0;  // first offset that the layout may use
+  int64_t layout_base = 0;  // first offset that the layout may use; see Rebase
   int64_t layout_end = 0;   // one past the last offset that it uses
   Bytes short_lived_bytes;  // RS: size of the short-lived region
   int interval_layers = 0;  // MIL, for the planners that have one

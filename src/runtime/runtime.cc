@@ -11,6 +11,7 @@
 #include "src/os/memory.h"
 #include "src/plan/make_planner.h"
 #include "src/plan/plan_file.h"
+#include "src/plan/rebase.h"
 #include "src/profile/choose_gate.h"
 #include "src/runtime/fork_guard.h"
 #include "src/tier/measure_link.h"
@@ -156,23 +157,21 @@ absl::Status Runtime::LoadPlan() {
   if (settings_.plan_in.empty()) return absl::OkStatus();
   absl::StatusOr<plan::MigrationPlan> saved = plan::LoadPlan(settings_.plan_in);
   if (!saved.ok()) return saved.status();
-  if (saved->layout_base != allocator_->planned_begin()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(settings_.plan_in, " lays tensors out from offset ", saved->layout_base,
-                     ", this run's planned area begins at ", allocator_->planned_begin(),
-                     ": it was made on a machine with more or less memory, or for other granules. Make ",
-                     "it anew here, or give no plan"));
-  }
   if (saved->budget > settings_.fast || saved->granule_bytes != settings_.granule_bytes) {
     return absl::InvalidArgumentError(
         absl::StrCat(settings_.plan_in, " was made for a budget of ", FormatBytes(saved->budget), " in granules of ",
                      FormatBytes(saved->granule_bytes), ", this run has ", FormatBytes(settings_.fast),
                      " in granules of ", FormatBytes(settings_.granule_bytes), "; give the same, or no plan"));
   }
+  if (absl::Status status = plan::Rebase(allocator_->planned_begin(), allocator_->planned_end(), &*saved);
+      !status.ok()) {
+    return absl::Status(status.code(), absl::StrCat(settings_.plan_in, ": ", status.message(), ", or give no plan"));
+  }
   // The plan says where everything lies; the profile that it was made from is not needed to execute it.
   profile::Profile profile;
   profile.layers.resize(saved->layers.size());
   shapes_.push_back(std::make_unique<Shape>(std::move(profile), *std::move(saved)));
+  shapes_.back()->given = true;
   return absl::OkStatus();
 }
 

@@ -144,6 +144,14 @@ class Runtime {
   void SayRhythm();
   void SayWay(const Judge& judge);
 
+  bool GivenPlanStands() const;
+  void TrustGivenPlan();
+  void CheckGivenPlan();
+  void CallOffOwedProfile();
+  bool OwedProfileIsWhole() const;
+  bool EndsWithThisLayer() const;
+  bool WarmsUp(const Shape& shape) const;
+  bool Drifted() const;
   void BeginLocked(bool profile, size_t shape);
   absl::Status EndLocked();
   void FinishLayer();
@@ -187,6 +195,13 @@ class Runtime {
   bool profile_asked_ = false;    // between start_profile and end_profile
   bool profile_next_ = false;     // drift: the next step is to be profiled
   bool reported_floor_ = false;
+  // Between start_profile and end_profile, when a given plan does instead of the profile and steps are not marked.
+  struct {
+    bool open = false;
+    int64_t steps = 0;   // when start_profile was called
+    int32_t layers = 0;  // that were added since
+  } trust_;
+  int32_t owed_layers_ = 0;  // of the step that is profiled next, as the given plan is not its; 0: none is
   std::atomic<int32_t> layer_{0};
   int32_t ordinal_ = 0;
   std::string layer_name_;

@@ -41,6 +41,7 @@ class Shape {
 
   profile::Profile profile;
   std::shared_ptr<const plan::MigrationPlan> plan;
+  bool given = false;                     // the plan, by a file at start: no profile is known but its number of layers
   int64_t steps = 0;                      // run under this plan
   Trial trial;                            // which planner's plan it is
   std::vector<double> measured_seconds;   // of each layer, waits taken off; the mean of the steps so far

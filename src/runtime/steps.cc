@@ -32,10 +32,15 @@ absl::Status Runtime::StartProfile() {
   if (in_forked_child_) return absl::OkStatus();
   os::LockGuard guard(marks_lock_);
   StopFollowingLocked();
-  if (profile_asked_ || phase_.load() == Phase::kProfiling) {
+  if (profile_asked_ || (phase_.load() == Phase::kProfiling && owed_layers_ == 0)) {
     return absl::FailedPreconditionError("start_profile was called before; end_profile must come first");
   }
   profile_asked_ = true;
+  CallOffOwedProfile();
+  if (GivenPlanStands()) {
+    if (!explicit_steps_) TrustGivenPlan();
+    return absl::OkStatus();
+  }
   if (explicit_steps_) {
     profile_next_ = true;
     return absl::OkStatus();
@@ -50,8 +55,40 @@ absl::Status Runtime::EndProfile() {
   os::LockGuard guard(marks_lock_);
   if (!profile_asked_) return absl::FailedPreconditionError("end_profile without start_profile; call that before the step");
   profile_asked_ = false;
+  const bool trusted = std::exchange(trust_.open, false);
   if (explicit_steps_) return absl::OkStatus();
-  return EndLocked();
+  if (!trusted) return EndLocked();
+  CheckGivenPlan();
+  return absl::OkStatus();
+}
+
+// A plan that was given at start does instead of a profile, until steps turn out to be others.
+bool Runtime::GivenPlanStands() const {
+  return !shapes_.empty() && shapes_[active_]->given && (!profile_next_ || planners_.empty());
+}
+
+// The step that start_profile marks runs by the given plan, from its first layer on. Where steps before it had another
+// number of layers than the plan, one of them seems not to be over yet.
+void Runtime::TrustGivenPlan() {
+  trust_ = {.open = true, .steps = steps_.load()};
+  in_step_ = false;
+}
+
+// At the marked step's end. One that is not the plan's is profiled after all, the next time that it comes.
+void Runtime::CheckGivenPlan() {
+  const bool whole = !in_step_ && steps_ == trust_.steps + 1;
+  if (whole && !Drifted()) return;
+  in_step_ = false;
+  if (planners_.empty()) return;
+  profile_next_ = true;
+  owed_layers_ = trust_.layers;
+}
+
+void Runtime::CallOffOwedProfile() {
+  if (std::exchange(owed_layers_, 0) == 0) return;
+  if (phase_.load() == Phase::kProfiling) recorder_->End();
+  phase_.store(Phase::kDemand);
+  profile_next_ = true;
 }
 
 absl::Status Runtime::BeginStep() {
@@ -85,20 +122,32 @@ absl::Status Runtime::AddLayer(absl::string_view name) {
   if (in_forked_child_) return absl::OkStatus();
   os::LockGuard guard(marks_lock_);
   StopFollowingLocked();
+  if (trust_.open) ++trust_.layers;
+  if (OwedProfileIsWhole()) {
+    owed_layers_ = 0;
+    if (absl::Status status = EndLocked(); !status.ok()) return status;
+  }
   if (!in_step_) {
     // Between explicit steps, or before the first: no layer of any step.
     if (explicit_steps_ || shapes_.empty()) return absl::OkStatus();
     // Steps are not marked: the profiled step's number of layers says where one ends.
     FinishLayer();
-    BeginLocked(false, active_);
+    BeginLocked(owed_layers_ > 0, active_);
     EnterLayer().IgnoreError();  // the coming layer's answer is the one that counts
   }
   absl::Status status = NextLayerLocked(name);
-  // Without end_step, the last layer's beginning is the step's end: what follows belongs to that layer.
-  if (!explicit_steps_ && phase_.load() == Phase::kPlaced && layer_.load() + 1 >= shapes_[active_]->layer_count()) {
-    return EndLocked();
-  }
-  return status;
+  return EndsWithThisLayer() ? EndLocked() : status;
+}
+
+// Without end_step, the last layer's beginning is the step's end: what follows belongs to that layer.
+bool Runtime::EndsWithThisLayer() const {
+  return !explicit_steps_ && phase_.load() != Phase::kProfiling && !shapes_.empty() &&
+         layer_.load() + 1 >= shapes_[active_]->layer_count();
+}
+
+// No end_profile ends it: so many layers did the step have that the given plan didn't fit.
+bool Runtime::OwedProfileIsWhole() const {
+  return !explicit_steps_ && owed_layers_ > 0 && phase_.load() == Phase::kProfiling && layer_.load() >= owed_layers_;
 }
 
 absl::Status Runtime::NextLayerLocked(absl::string_view name) {
@@ -139,11 +188,16 @@ void Runtime::BeginLocked(bool profile, size_t shape) {
   if (profile && !planners_.empty()) {
     profile_next_ = false;
     StartRecorder();
-  } else if (!shapes_.empty() && (steps_ >= kWarmUpSteps || !explicit_steps_)) {
+  } else if (!shapes_.empty() && !WarmsUp(*shapes_[shape])) {
     phase_.store(Phase::kPlaced);
     Activate(shape, 0);
     StartRecordingIfDue();
   }
+}
+
+// A profile that start_profile asked for says that the warm-up is over; so does start_profile where a plan was given.
+bool Runtime::WarmsUp(const Shape& shape) const {
+  return steps_ < kWarmUpSteps && (explicit_steps_ || (shape.given && !trust_.open));
 }
 
 void Runtime::StartRecorder() {
@@ -264,6 +318,10 @@ absl::Status Runtime::FinishProfile() {
   return absl::OkStatus();
 }
 
+bool Runtime::Drifted() const {
+  return step_mismatched_ > kDriftShare * static_cast<double>(step_matched_ + step_mismatched_);
+}
+
 void Runtime::FinishPlacedStep(double seconds) {
   Shape& shape = *shapes_[active_];
   ++shape.steps;
@@ -274,7 +332,7 @@ void Runtime::FinishPlacedStep(double seconds) {
   for (size_t i = 0; i < step_layer_seconds_.size(); ++i) {
     mean[i] += (step_layer_seconds_[i] - mean[i]) / static_cast<double>(shape.steps);
   }
-  if (step_mismatched_ > kDriftShare * static_cast<double>(step_matched_ + step_mismatched_)) {
+  if (Drifted()) {
     profile_next_ = true;
     return;
   }
@@ -286,7 +344,7 @@ void Runtime::FinishPlacedStep(double seconds) {
 
 // The same profile, with the layer times that placed steps took.
 absl::Status Runtime::Replan(Shape& shape) {
-  if (shape.profile.tensors.empty()) return absl::OkStatus();  // a saved plan
+  if (shape.given) return absl::OkStatus();  // there is nothing to plan from
   profile::Profile profile = shape.profile;
   for (size_t i = 0; i < profile.layers.size() && i < shape.measured_seconds.size(); ++i) {
     profile.layers[i].seconds = std::max(1e-7, shape.measured_seconds[i]);

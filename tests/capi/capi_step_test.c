@@ -77,6 +77,18 @@ static int EntriesIn(const char* directory) {
   return count;
 }
 
+static int Says(const char* path, const char* word) {
+  static char text[1 << 20];
+  FILE* file = fopen(path, "r");
+  CHECK(file != NULL);
+  if (file == NULL) return 0;
+  const size_t length = fread(text, 1, sizeof(text) - 1, file);
+  CHECK(feof(file));
+  fclose(file);
+  text[length] = 0;
+  return strstr(text, word) != NULL;
+}
+
 static void Files(void) {
   char directory[] = "/var/tmp/tc-files-XXXXXX";
   CHECK(mkdtemp(directory) != NULL);
@@ -103,15 +115,19 @@ static void Files(void) {
   CHECK(tc_save_run_log(runtime, "/proc/run.json") != TC_OK);
   tc_destroy(runtime);
 
-  /* The same program with the plan: placed without a profiled step. */
+  /* The same program with the plan: all steps but the first are placed, and none is profiled. */
   tc_options options = Options("2MiB");
   options.plan_in = plan;
   CHECK_STATUS(tc_create(&options, &runtime), TC_OK);
   for (int i = 0; i < 4; ++i) MarkedStep(runtime, 'x');
   tc_stats stats = {.struct_size = sizeof(stats)};
   CHECK_STATUS(tc_get_stats(runtime, &stats), TC_OK);
-  CHECK(stats.matched_allocations > 0 && stats.mismatched_allocations == 0);
+  CHECK(stats.matched_allocations == 3 * 2 * LAYERS && stats.mismatched_allocations == 0);
   CHECK(stats.peak_fast_bytes <= 2 * MIB);
+  CHECK(Says(log, "\"profiled\"")); /* the log of the run before: one step was */
+  CHECK_STATUS(tc_save_run_log(runtime, log), TC_OK);
+  CHECK(!Says(log, "\"profiled\""));
+  CHECK_STATUS(tc_save_profile(runtime, profile), TC_FAILED_PRECONDITION); /* there is none to save */
   tc_destroy(runtime);
 
   options.fast = "1MiB";

@@ -1,11 +1,14 @@
 // The paper's three hooks, as its users write them: profiled step first, then add_layer alone.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <filesystem>
 #include <memory>
 #include <numeric>
 #include <string>
 #include <vector>
 
+#include "src/plan/plan_file.h"
 #include "src/runtime/runtime.h"
 
 namespace thermocline {
@@ -14,49 +17,150 @@ namespace {
 constexpr int kLayers = 8;
 constexpr int64_t kCount = 64 * 1024;  // of ints: four granules a tensor
 
-std::unique_ptr<runtime::Runtime> SmallRuntime() {
+std::unique_ptr<runtime::Runtime> SmallRuntime(const std::string& plan = "") {
   runtime::RawSettings raw;
   raw.fast = "2MiB";
   raw.slow = "emulated:in=2GB/s,out=2GB/s";
   raw.granule_bytes = KiB(64).count();
+  raw.plan_in = plan;
   return *runtime::Runtime::Create(*ReadSettings(raw, [](const char*) { return std::nullopt; }));
 }
 
 class Hooks : public ::testing::Test {
  protected:
-  int* New() { return static_cast<int*>(runtime_->Allocate(Bytes(kCount * sizeof(int)), Bytes(64))); }
+  int* New() { return static_cast<int*>(runtime_->Allocate(Bytes(count_ * sizeof(int)), Bytes(64))); }
   void Delete(int* tensor) { EXPECT_TRUE(runtime_->Free(tensor)); }
 
   // A step with its input born before the first add_layer and freed after the last.
   void Step(int step) {
     int* input = New();
-    std::iota(input, input + kCount, step);
+    std::iota(input, input + count_, step);
     std::vector<int*> saved = {input};
-    for (int layer = 0; layer < kLayers; ++layer) {
+    for (int layer = 0; layer < layers_; ++layer) {
       ASSERT_TRUE(runtime_->AddLayer("").ok());
       int* output = New();
-      for (int64_t i = 0; i < kCount; ++i) output[i] = saved.back()[i] + 1;
+      for (int64_t i = 0; i < count_; ++i) output[i] = saved.back()[i] + 1;
       saved.push_back(output);
     }
-    for (int layer = 0; layer <= kLayers; ++layer) {
-      for (int64_t i = 0; i < kCount; ++i) ASSERT_EQ(saved[layer][i], i + step + layer);
+    for (int layer = 0; layer <= layers_; ++layer) {
+      for (int64_t i = 0; i < count_; ++i) ASSERT_EQ(saved[layer][i], i + step + layer);
     }
     for (int* tensor : saved) Delete(tensor);
   }
 
+  void ProfiledStep(int step) {
+    ASSERT_TRUE(runtime_->StartProfile().ok());
+    Step(step);
+    const absl::Status profiled = runtime_->EndProfile();
+    ASSERT_TRUE(profiled.ok()) << profiled;
+  }
+  void MarkedStep(int step) {
+    ASSERT_TRUE(runtime_->BeginStep().ok());
+    Step(step);
+    ASSERT_TRUE(runtime_->EndStep().ok());
+  }
+
+  // The program starts again, with the plan that it ended with.
+  void StartAgain() {
+    const std::string path = ::testing::TempDir() + "hooks_test_" + std::to_string(getpid()) + ".json";
+    ASSERT_TRUE(plan::SavePlan(*runtime_->current_shape()->plan, path).ok());
+    runtime_ = SmallRuntime(path);
+    std::filesystem::remove(path);
+  }
+
+  int layers_ = kLayers;
+  int64_t count_ = kCount;
   std::unique_ptr<runtime::Runtime> runtime_ = SmallRuntime();
 };
 
 TEST_F(Hooks, ATensorThatOutlivesEveryLayerOfItsStepIsPlacedLikeTheOthers) {
   Step(0);
-  ASSERT_TRUE(runtime_->StartProfile().ok());
-  Step(1);
-  const absl::Status profiled = runtime_->EndProfile();
-  ASSERT_TRUE(profiled.ok()) << profiled;
+  ProfiledStep(1);
   for (int step = 2; step < 8; ++step) Step(step);
   const runtime::RuntimeStats stats = runtime_->Stats();
   EXPECT_GE(stats.matched, 5 * (kLayers + 1));
   EXPECT_LE(stats.mismatched, kLayers + 1) << "only what precedes the first mark of a placed step may miss its place";
+}
+
+TEST_F(Hooks, ProfileNothingWhereAPlanWasGiven) {
+  Step(0);
+  ProfiledStep(1);
+  for (int step = 2; step < 6; ++step) Step(step);
+  StartAgain();
+  Step(0);
+  EXPECT_EQ(runtime_->Stats().matched, 0) << "the first step allocates what lives on, and runs by demand as it did";
+  ProfiledStep(1);
+  for (int step = 2; step < 6; ++step) Step(step);
+  const runtime::RuntimeStats stats = runtime_->Stats();
+  EXPECT_EQ(stats.profiles, 0);
+  EXPECT_EQ(stats.matched, 5 * kLayers + 4) << "all outputs, and all inputs but that before the first placed layer";
+  EXPECT_EQ(stats.mismatched, 0);
+}
+
+TEST_F(Hooks, RunTheFirstStepByAGivenPlanWhereItWasTheProfiledOne) {
+  ProfiledStep(0);
+  Step(1);
+  StartAgain();
+  ProfiledStep(0);
+  EXPECT_EQ(runtime_->Stats().matched, kLayers);
+  EXPECT_EQ(runtime_->Stats().profiles, 0);
+}
+
+TEST_F(Hooks, ProfileTheStepAfterOneThatAGivenPlanDidNotFit) {
+  for (const auto& [layers, count] : {std::pair(kLayers - 2, kCount), {kLayers + 2, kCount}, {kLayers, kCount / 2}}) {
+    runtime_ = SmallRuntime();
+    layers_ = kLayers;
+    count_ = kCount;
+    Step(0);
+    ProfiledStep(1);
+    StartAgain();
+    layers_ = layers;
+    count_ = count;
+    Step(0);
+    ProfiledStep(1);
+    EXPECT_EQ(runtime_->Stats().profiles, 0);
+    Step(2);
+    const runtime::RuntimeStats before = runtime_->Stats();
+    EXPECT_EQ(before.profiles, 1);
+    for (int step = 3; step < 7; ++step) Step(step);
+    const runtime::RuntimeStats stats = runtime_->Stats();
+    EXPECT_EQ(stats.profiles, 1);
+    EXPECT_EQ(stats.matched - before.matched, 4 * layers + 3) << layers << " layers of " << count;
+    EXPECT_EQ(stats.mismatched, before.mismatched);
+  }
+}
+
+TEST_F(Hooks, MayMarkTheStepThatIsProfiledAsAGivenPlanDidNotFit) {
+  Step(0);
+  ProfiledStep(1);
+  StartAgain();
+  count_ = kCount / 2;
+  Step(0);
+  ProfiledStep(1);
+  ASSERT_TRUE(runtime_->AddLayer("of a step that is profiled unasked, and broken off").ok());
+  EXPECT_EQ(runtime_->Stats().profiles, 1);
+  ProfiledStep(2);
+  EXPECT_EQ(runtime_->Stats().profiles, 2);
+  EXPECT_FALSE(runtime_->current_shape()->given) << "end_profile has made a plan";
+  const int64_t before = runtime_->Stats().matched;
+  Step(3);
+  EXPECT_EQ(runtime_->Stats().matched - before, kLayers);
+}
+
+TEST_F(Hooks, ProfileNoMarkedStepWhereAPlanWasGiven) {
+  for (int step = 0; step < 4; ++step) MarkedStep(step);
+  StartAgain();
+  MarkedStep(0);
+  ASSERT_TRUE(runtime_->StartProfile().ok());
+  MarkedStep(1);
+  ASSERT_TRUE(runtime_->EndProfile().ok());
+  MarkedStep(2);
+  EXPECT_EQ(runtime_->Stats().profiles, 0);
+  EXPECT_EQ(runtime_->Stats().matched, 2 * (kLayers + 1));
+  count_ = kCount / 2;
+  MarkedStep(3);
+  MarkedStep(4);
+  EXPECT_EQ(runtime_->Stats().profiles, 1) << "another step, and so profiled";
 }
 
 TEST_F(Hooks, SayWhatIsOutOfOrder) {
