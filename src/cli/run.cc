@@ -278,7 +278,7 @@ void RegisterRun(CLI::App& app) {
   command->add_option("--profile", flags->profile, "A saved profile to take the peak from");
   command->add_option("--slow", flags->slow, "file:DIR (default file:/var/tmp), numa:NODE, emulated:...");
   command->add_option("--planner", flags->planner, "lookahead (default), interval, first_touch, lru");
-  command->add_option("--plan", flags->plan, "A plan saved before, for this program and budget");
+  command->add_option("--plan", flags->plan, "A plan saved before, for this budget and a program that marks its steps");
   command->add_option("--granule", flags->granule, "The unit that moves, 64KiB to 1GiB, a power of two");
   command->add_option("--threshold", flags->threshold, "The size from which an allocation is placed (256KiB)");
   command->add_option("--stats", flags->stats, "Keep what each process did: a line of JSON each");

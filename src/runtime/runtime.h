@@ -141,6 +141,7 @@ class Runtime {
   void AbandonStepLocked();
   void StopFollowingLocked();
   void JudgeStepLocked(int64_t now);
+  void SayGivenPlanIsNotUsed();
   void SayRhythm();
   void SayWay(const Judge& judge);
 
@@ -230,6 +231,7 @@ class Runtime {
   int32_t step_rhythm_ = -1;  // of the step that runs
   int64_t rhythm_began_ = 0;  // when it began, by plan or by demand; 0: out of rhythm
   bool says_rhythm_ = false;
+  bool said_plan_not_used_ = false;
   RhythmStats rhythm_stats_;
 };
 

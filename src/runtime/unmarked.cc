@@ -15,7 +15,7 @@ constexpr size_t kMostRhythmicShapes = 32;
 
 void Runtime::FollowRhythm(bool says) {
   os::LockGuard guard(marks_lock_);
-  if (planners_.empty() || !shapes_.empty()) return;  // by demand only, or by a saved plan
+  if (planners_.empty()) return;  // by demand only
   follower_ = std::make_unique<RhythmFollower>();
   says_rhythm_ = says;
   rhythm_stats_.sought = true;
@@ -130,7 +130,9 @@ void Runtime::BeginRhythmicStepLocked(int32_t rhythm) {
   const RhythmicShape* const known = FindRhythmicShape(rhythm);
   if (known != nullptr && (known->sequence_hash == 0 || known->judge.way() == Way::kDemand)) return AbandonStepLocked();
   size_t shape = shapes_.size();
-  if (known != nullptr) {
+  if (known == nullptr) {
+    SayGivenPlanIsNotUsed();
+  } else {
     shape = std::find_if(shapes_.begin(), shapes_.end(), [&](const std::unique_ptr<Shape>& candidate) {
               return profile::SequenceHash(candidate->profile) == known->sequence_hash;
             }) - shapes_.begin();
@@ -154,8 +156,22 @@ void Runtime::AbandonStepLocked() {
 void Runtime::StopFollowingLocked() {
   if (!follows_rhythm_) return;
   follows_rhythm_ = false;
+  rhythm_stats_.sought = false;
   if (in_step_) AbandonStepLocked();
   explicit_steps_ = false;
+  // A plan that was given has waited for marks.
+  const auto given = std::find_if(shapes_.begin(), shapes_.end(), [](const auto& shape) { return shape->given; });
+  if (given != shapes_.end()) active_ = given - shapes_.begin();
+}
+
+// Its layers are those that were marked. A rhythm's begin where time passed between two events, other ones in each run.
+void Runtime::SayGivenPlanIsNotUsed() {
+  const bool given = !shapes_.empty() && shapes_.front()->given;
+  if (!given || !says_rhythm_ || std::exchange(said_plan_not_used_, true)) return;
+  std::fprintf(stderr,
+               "thermocline: %s is not used: a plan knows a step by its marks, and this program marks none. Its steps "
+               "are found in the rhythm of its allocations instead, and one is profiled\n",
+               settings_.plan_in.c_str());
 }
 
 void Runtime::SayRhythm() {

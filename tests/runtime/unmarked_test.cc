@@ -1,13 +1,16 @@
 // A program that marks no steps on a runtime that follows its rhythm.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cstring>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "src/base/clock.h"
+#include "src/plan/plan_file.h"
 #include "src/runtime/runtime.h"
 
 namespace thermocline::runtime {
@@ -15,10 +18,11 @@ namespace {
 
 constexpr Bytes kGranule = KiB(64);
 
-std::unique_ptr<Runtime> Unmarked(const std::string& slow) {
+std::unique_ptr<Runtime> Unmarked(const std::string& slow, const std::string& plan = "") {
   RawSettings raw;
   raw.fast = "1MiB";
   raw.slow = slow;
+  raw.plan_in = plan;
   raw.granule_bytes = kGranule.count();
   auto runtime = Runtime::Create(*ReadSettings(raw, [](const char*) { return std::nullopt; }));
   EXPECT_TRUE(runtime.ok()) << runtime.status();
@@ -83,6 +87,43 @@ TEST(Unmarked, RunsByAPlanThatItsRhythmGave) {
   for (int step = 0; step < 20; ++step) ASSERT_TRUE(program.Step());
   EXPECT_GT(runtime->rhythm_stats().placed_steps, 4);
   EXPECT_EQ(runtime->rhythm_stats().allocations, Program::kLayers);
+  EXPECT_EQ(program.wrong(), 0);
+}
+
+void MarkedSteps(Runtime& runtime, Program& program, int steps) {
+  for (int step = 0; step < steps; ++step) {
+    ASSERT_TRUE(runtime.BeginStep().ok());
+    ASSERT_TRUE(program.Step());
+    ASSERT_TRUE(runtime.EndStep().ok());
+  }
+}
+
+TEST(Unmarked, SaysThatAPlanOfMarkedStepsIsNotUsedBeforeItMarksOne) {
+  constexpr char kSlow[] = "emulated:in=1GB/s,out=1GB/s";
+  const std::string plan = ::testing::TempDir() + "unmarked_test_" + std::to_string(getpid()) + ".json";
+  {
+    const auto marked = Unmarked(kSlow);
+    Program program(*marked);
+    MarkedSteps(*marked, program, 3);
+    ASSERT_TRUE(plan::SavePlan(*marked->current_shape()->plan, plan).ok());
+  }
+  const auto runtime = Unmarked(kSlow, plan);
+  std::filesystem::remove(plan);
+  Program program(*runtime);
+  ::testing::internal::CaptureStderr();
+  for (int step = 0; step < 20; ++step) ASSERT_TRUE(program.Step());
+  const std::string said = ::testing::internal::GetCapturedStderr();
+  EXPECT_NE(said.find(plan + " is not used"), std::string::npos) << said;
+  EXPECT_EQ(said.find("is not used"), said.rfind("is not used")) << said;
+  EXPECT_GT(runtime->rhythm_stats().placed_steps, 4);
+  EXPECT_EQ(runtime->Stats().profiles, 1);
+  const int64_t before = runtime->Stats().matched;
+  ASSERT_TRUE(runtime->StartProfile().ok());
+  MarkedSteps(*runtime, program, 2);
+  ASSERT_TRUE(runtime->EndProfile().ok());
+  EXPECT_EQ(runtime->Stats().matched - before, 2 * Program::kLayers) << "now it is";
+  EXPECT_EQ(runtime->Stats().profiles, 1);
+  EXPECT_FALSE(runtime->rhythm_stats().sought);
   EXPECT_EQ(program.wrong(), 0);
 }
 
