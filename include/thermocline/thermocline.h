@@ -110,6 +110,8 @@ typedef struct tc_stats {
   uint64_t metadata_bytes;        /* the library's own bookkeeping, page tables not counted */
   uint64_t held_evictions;        /* given up, as the kernel or a device held the pages */
   uint64_t kernel_faults;         /* touches and system calls that the kernel held until they were served */
+  uint64_t written_today_bytes;   /* to an SSD, in this day, counted from the start; 0 for tiers that do not wear */
+  uint64_t written_per_day_bytes; /* to an SSD, in a day at the mean rate since the start */
 } tc_stats;
 TC_EXPORT tc_status tc_get_stats(tc_runtime* runtime, tc_stats* stats);
 

@@ -33,6 +33,8 @@ absl::Status SaveRunLog(runtime::Runtime& runtime, const std::string& path) {
   log.peak_bytes = stats.allocator.peak_live;
   log.peak_fast_bytes = granule * stats.residency.peak_frames;
   log.granule_bytes = granule;
+  log.written_today = stats.tier.written_today;
+  log.written_per_day = stats.tier.written_per_day;
   report::RunTier tier{runtime.DescribeTier(), {}, {}};
   if (!runtime.machine().slow.empty()) {
     tier.in = runtime.machine().slow[0].in;
@@ -84,6 +86,8 @@ void FillStats(runtime::Runtime& runtime, tc_stats* stats) {
   stats->metadata_bytes = s.allocator.metadata.count();
   stats->held_evictions = s.residency.held;
   stats->kernel_faults = s.residency.kernel_faults;
+  stats->written_today_bytes = s.tier.written_today.count();
+  stats->written_per_day_bytes = s.tier.written_per_day.count();
 }
 
 }  // namespace thermocline::capi

@@ -197,6 +197,8 @@ absl::StatusOr<RunLog> ParseRunLog(absl::string_view text, absl::string_view nam
   reader.Size("peak_bytes", Presence::kOptional, &log.peak_bytes);
   reader.Size("peak_fast_bytes", Presence::kOptional, &log.peak_fast_bytes);
   reader.Size("granule_bytes", Presence::kOptional, &log.granule_bytes);
+  reader.Size("written_today_bytes", Presence::kOptional, &log.written_today);
+  reader.Size("written_per_day_bytes", Presence::kOptional, &log.written_per_day);
   reader.Member("steps", Presence::kRequired, JsonNode::Kind::kArray);
   if (const JsonNode* tiers = reader.Member("tiers", Presence::kOptional, JsonNode::Kind::kArray)) {
     for (const JsonNode& tier : tiers->children) {
@@ -222,7 +224,9 @@ absl::StatusOr<std::string> FormatRunLog(const RunLog& log) {
                    ",\n\"model\":", Text(log.model), ",\n\"planner\":", Text(log.planner));
   absl::StrAppend(&out, ",\n\"budget_bytes\":", log.budget.count(), ",\n\"peak_bytes\":", log.peak_bytes.count(),
                   ",\n\"peak_fast_bytes\":", log.peak_fast_bytes.count(),
-                  ",\n\"granule_bytes\":", log.granule_bytes.count(), ",\n\"tiers\":", Text(tiers));
+                  ",\n\"granule_bytes\":", log.granule_bytes.count(),
+                  ",\n\"written_today_bytes\":", log.written_today.count(),
+                  ",\n\"written_per_day_bytes\":", log.written_per_day.count(), ",\n\"tiers\":", Text(tiers));
   for (const auto& [name, text] : log.extras) absl::StrAppend(&out, ",\n", Text(name), ":", text);
   absl::StrAppend(&out, ",\n\"steps\":", Lines(log.steps));
   if (log.recorded.index >= 0) {

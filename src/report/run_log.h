@@ -86,6 +86,8 @@ struct RunLog {
   Bytes peak_bytes;       // largest sum of live bytes that it asked for
   Bytes peak_fast_bytes;  // largest fast bytes that it used
   Bytes granule_bytes;
+  Bytes written_today;    // to a slow tier that wears, in the run's current day
+  Bytes written_per_day;  // at the run's mean rate
   std::vector<RunTier> tiers;
   std::vector<RunStep> steps;
   RecordedStep recorded;

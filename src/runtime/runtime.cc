@@ -352,6 +352,7 @@ RuntimeStats Runtime::Stats() const {
   stats.residency = residency_->Stats();
   stats.allocator = allocator_->Stats();
   stats.mover = mover_->Stats();
+  stats.tier = tier_->Stats();
   stats.steps = steps_.load();
   stats.matched = matched_.load();
   stats.mismatched = mismatched_.load();

@@ -40,6 +40,7 @@ struct RuntimeStats {
   arena::ResidencyStats residency;
   arena::AllocatorStats allocator;
   migrate::MoverStats mover;
+  tier::BlockTierStats tier;
   int64_t steps = 0;
   int64_t matched = 0;
   int64_t mismatched = 0;

@@ -54,7 +54,7 @@ class SlowFile {
   std::atomic<int64_t> size_{0};
   bool cachestat_ = true;
   mutable std::mutex cached_mutex_;
-  mutable Bytes cached_;
+  mutable std::atomic<int64_t> cached_{0};
   mutable int64_t count_again_nanos_ = 0;
   std::vector<ProbeRecord> probes_;
 };

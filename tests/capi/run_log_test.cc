@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/runtime/settings.h"
 #include "tests/capi/network_on_capi.h"
+#include "tests/tier/faulty_file_system.h"
 
 namespace thermocline {
 namespace {
@@ -58,6 +59,17 @@ TEST(RunLogOfARun, SaysOfEachStepWhichPlanItRanBy) {
   EXPECT_EQ(log.steps[1].planner, "");
   EXPECT_EQ(log.steps[5].planner, "interval");
   EXPECT_EQ(log.steps[7].planner, "interval, in place");
+}
+
+TEST(RunLogOfARun, SaysWhatADiskIsWrittenToInADay) {
+  const report::RunLog log = LogOf("2MiB", "file:" + tier::SlowTestDirectory());
+  Bytes of_the_steps;
+  for (const report::RunStep& step : log.steps) of_the_steps += step.bytes_out;
+  ASSERT_GT(of_the_steps, Bytes(0));
+  EXPECT_GE(log.written_today, of_the_steps);
+  EXPECT_GE(log.written_per_day, log.written_today) << "the run took less than a day";
+  const report::RunLog emulated = LogOf("2MiB", kEmulated);
+  EXPECT_EQ(emulated.written_today + emulated.written_per_day, Bytes(0)) << "memory does not wear";
 }
 
 TEST(ProgramName, IsThatOfTheFileOrOfThePythonScript) {

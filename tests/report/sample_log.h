@@ -22,6 +22,8 @@ inline RunLog SampleLog(const std::string& name) {
   log.peak_bytes = MiB(100);
   log.peak_fast_bytes = MiB(19);
   log.granule_bytes = MiB(2);
+  log.written_today = MiB(70);
+  log.written_per_day = GiB(3);
   log.tiers = {{"file:/var/tmp", BytesPerSecond(1.3e9), BytesPerSecond(1.1e9)}};
   for (int i = 0; i < 4; ++i) {
     RunStep step;
