@@ -107,7 +107,8 @@ typedef struct tc_stats {
   uint64_t mismatched_allocations;
   uint64_t replans;
   uint64_t io_errors;
-  uint64_t metadata_bytes;        /* the library's own bookkeeping, page tables not counted */
+  uint64_t metadata_bytes; /* the library's own bookkeeping: of its tables the part that was touched, lists, profiles,
+                              plans, the run's record; not page tables, nor the slow tier's own buffers */
   uint64_t held_evictions;        /* given up, as the kernel or a device held the pages */
   uint64_t kernel_faults;         /* touches and system calls that the kernel held until they were served */
   uint64_t written_today_bytes;   /* to an SSD, in this day, counted from the start; 0 for tiers that do not wear */

@@ -55,6 +55,11 @@ class FramePool {
   int64_t peak_in_use() const { return peak_in_use_; }
   // The peak counts from now.
   void ForgetPeak() { peak_in_use_ = in_use_; }
+  // Of its lists, which are as long from the start as they may become.
+  Bytes MetadataBytes() const {
+    return Bytes(
+        static_cast<int64_t>((warm_.capacity() + cold_.capacity()) * sizeof(FrameId) + shared_flags_.capacity() / 8));
+  }
   int64_t available() const { return limit_ > in_use_ ? limit_ - in_use_ : 0; }
 
  private:

@@ -207,6 +207,8 @@ class Residency final : public os::FaultHandler, public os::WatchedFaultHandler 
   // Once for each time that writes begin to fail, or touches begin to wait for frames that can't be freed.
   absl::Status TakeTrouble();
   ResidencyStats Stats();
+  // Bookkeeping: the touched part of the granule table, and the lists of frames. A few system calls.
+  Bytes MetadataBytes() const { return table_.MemoryBytes() + frames_->MetadataBytes(); }
   int64_t exposed_nanos() const { return exposed_nanos_.load(std::memory_order_relaxed); }
   // True when the limit could be lowered to the new number of frames: the mover makes room before.
   void SetFrameLimit(int64_t frames);

@@ -83,7 +83,7 @@ void FillStats(runtime::Runtime& runtime, tc_stats* stats) {
   stats->mismatched_allocations = s.mismatched;
   stats->replans = s.replans;
   stats->io_errors = s.residency.io_errors;
-  stats->metadata_bytes = s.allocator.metadata.count();
+  stats->metadata_bytes = s.metadata.count();
   stats->held_evictions = s.residency.held;
   stats->kernel_faults = s.residency.kernel_faults;
   stats->written_today_bytes = s.tier.written_today.count();

@@ -168,6 +168,7 @@ absl::Status Runtime::LoadPlan() {
   profile::Profile profile;
   profile.layers.resize(saved->layers.size());
   shapes_.push_back(std::make_unique<Shape>(std::move(profile), *std::move(saved)));
+  CountShapes();
   return absl::OkStatus();
 }
 
@@ -358,6 +359,8 @@ RuntimeStats Runtime::Stats() const {
   stats.mismatched = mismatched_.load();
   stats.replans = replans_.load();
   stats.profiles = profiles_.load();
+  stats.metadata =
+      stats.allocator.metadata + residency_->MetadataBytes() + Bytes(shape_bytes_.load() + record_bytes_.load());
   return stats;
 }
 

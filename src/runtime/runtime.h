@@ -46,6 +46,9 @@ struct RuntimeStats {
   int64_t mismatched = 0;
   int64_t replans = 0;
   int64_t profiles = 0;
+  // Bookkeeping of this runtime: tables, lists, profiles, plans and the run record. Page tables and what a slow tier
+  // keeps for itself are not counted.
+  Bytes metadata;
 };
 
 // What became of a program that marks no steps.
@@ -158,6 +161,7 @@ class Runtime {
   Bytes PlanBudget() const;
   void FinishPlacedStep(double seconds);
   void ReportFloor(const profile::Profile& profile);
+  void CountShapes();
   void RecordStep(bool profiled, double seconds);
   void StartRecordingIfDue();
   void RecordLayer(int64_t now, int64_t exposed);
@@ -177,6 +181,7 @@ class Runtime {
   std::atomic<Phase> phase_{Phase::kDemand};
   std::atomic<const void*> driver_{nullptr};
   std::atomic<int64_t> matched_{0}, mismatched_{0};
+  std::atomic<int64_t> shape_bytes_{0}, record_bytes_{0};  // kept by the driving thread, read by anyone
 
   // The driving thread's, under marks_lock_ where marks are concerned.
   mutable os::FutexLock marks_lock_;

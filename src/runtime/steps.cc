@@ -254,11 +254,13 @@ absl::Status Runtime::FinishProfile() {
     if (profile::SequenceHash(shapes_[i]->profile) != hash) continue;
     shapes_[i] = std::move(shape);
     active_ = i;
+    CountShapes();
     return absl::OkStatus();
   }
   if (shapes_.size() == kMostShapes) shapes_.erase(shapes_.begin());
   shapes_.push_back(std::move(shape));
   active_ = shapes_.size() - 1;
+  CountShapes();
   return absl::OkStatus();
 }
 
@@ -296,9 +298,16 @@ absl::Status Runtime::Replan(Shape& shape) {
   next->trial = shape.trial;
   next->measured_seconds = std::move(shape.measured_seconds);
   shapes_[active_] = std::move(next);
+  CountShapes();
   plan_running_ = false;  // the mover learns of it when the next step begins
   ++replans_;
   return absl::OkStatus();
+}
+
+void Runtime::CountShapes() {
+  int64_t bytes = 0;
+  for (const std::unique_ptr<Shape>& shape : shapes_) bytes += shape->MemoryBytes().count();
+  shape_bytes_ = bytes;
 }
 
 void Runtime::JoinHeadAndTail(profile::Profile* profile) {
@@ -377,6 +386,9 @@ void Runtime::RecordStep(bool profiled, double seconds) {
     record_.steps.erase(record_.steps.begin() + kFirstRecords, record_.steps.begin() + kMostRecords / 2);
   }
   record_.steps.push_back(step);
+  record_bytes_ = static_cast<int64_t>(record_.steps.capacity() * sizeof(StepRecord) +
+                                       record_.layers.capacity() * sizeof(LayerRecord) +
+                                       record_.moves.capacity() * sizeof(migrate::MoveRecord));
   const bool placed = phase_.load() == Phase::kPlaced;
   if (placed && record_.recorded_step < 0 && shapes_[active_]->steps + 1 >= kRecordedStep) record_next_ = true;
 }
