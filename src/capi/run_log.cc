@@ -31,7 +31,7 @@ absl::Status SaveRunLog(runtime::Runtime& runtime, const std::string& path) {
   log.planner = runtime.settings().planner;
   log.budget = stats.budget;
   log.peak_bytes = stats.allocator.peak_live;
-  log.peak_fast_bytes = granule * stats.residency.peak_frames;
+  log.peak_fast_bytes = stats.peak_fast;
   log.granule_bytes = granule;
   log.written_today = stats.tier.written_today;
   log.written_per_day = stats.tier.written_per_day;
@@ -69,8 +69,8 @@ void FillStats(runtime::Runtime& runtime, tc_stats* stats) {
   const runtime::RuntimeStats s = runtime.Stats();
   const Bytes granule = runtime.settings().granule_bytes;
   stats->fast_budget_bytes = s.budget.count();
-  stats->fast_bytes = (granule * s.residency.frames_in_use).count();
-  stats->peak_fast_bytes = (granule * s.residency.peak_frames).count();
+  stats->fast_bytes = s.fast.count();
+  stats->peak_fast_bytes = s.peak_fast.count();
   stats->slow_bytes = (granule * s.residency.slots).count();
   stats->live_bytes = s.allocator.live.count();
   stats->peak_live_bytes = s.allocator.peak_live.count();

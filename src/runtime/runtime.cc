@@ -346,14 +346,16 @@ absl::Status Runtime::AwaitFrames(int64_t frames) {
 
 RuntimeStats Runtime::Stats() const {
   RuntimeStats stats;
+  stats.tier = tier_->Stats();
   {
     arena::Residency::Lock lock(*residency_);
-    stats.budget = settings_.granule_bytes * residency_->frames().limit();
+    stats.budget = settings_.granule_bytes * residency_->frames().budget();
   }
   stats.residency = residency_->Stats();
+  stats.fast = settings_.granule_bytes * stats.residency.frames_in_use + stats.tier.cached;
+  stats.peak_fast = std::max(stats.residency.peak_fast, stats.fast);
   stats.allocator = allocator_->Stats();
   stats.mover = mover_->Stats();
-  stats.tier = tier_->Stats();
   stats.steps = steps_.load();
   stats.matched = matched_.load();
   stats.mismatched = mismatched_.load();

@@ -37,6 +37,8 @@ namespace thermocline::runtime {
 
 struct RuntimeStats {
   Bytes budget;
+  Bytes fast;  // frames in use, and what the system caches of the slow tier
+  Bytes peak_fast;
   arena::ResidencyStats residency;
   arena::AllocatorStats allocator;
   migrate::MoverStats mover;

@@ -182,7 +182,7 @@ Bytes SlowFile::Cached() const {
   if (cached < 0) cached = files_.CachedByMincore(fd_, bytes);
   if (cached >= 0) cached_.store(cached, std::memory_order_relaxed);
   const int64_t end = MonotonicClock().NowNanos();
-  count_again_nanos_ = end + 20 * (end - start);
+  count_again_nanos_ = end + (direct_ && !cachestat_ ? 1000 : 20) * (end - start);
   return last();
 }
 

@@ -37,7 +37,8 @@ class SlowFile {
   // Free space that this user may take, by statfs; 0 when it can't be asked.
   Bytes FreeOnDisk() const;
   // What the page cache holds of the file. Counted anew when the last count has cost less than a twentieth of the time
-  // since: before Linux 6.5 a count of a large file takes long.
+  // since: before Linux 6.5 a count of a large file takes long. It then is a thousandth where transfers go past the
+  // cache, as little can be found.
   Bytes Cached() const;
 
   const std::vector<ProbeRecord>& probes() const { return probes_; }
