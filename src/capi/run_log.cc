@@ -43,12 +43,13 @@ absl::Status SaveRunLog(runtime::Runtime& runtime, const std::string& path) {
   log.tiers.push_back(tier);
   for (const runtime::StepRecord& step : record.steps) {
     log.steps.push_back({step.seconds, step.exposed_seconds, step.bytes_in, step.bytes_out, step.demand_fetches,
-                         step.profiled, step.planner});
+                         step.profiled, step.planner, step.predicted_seconds, step.predicted_exposed_seconds});
   }
   log.recorded.index = record.recorded_step;
   for (const runtime::LayerRecord& layer : record.layers) {
-    log.recorded.layers.push_back({layer.name, layer.start, layer.end, layer.exposed_seconds, layer.fast_bytes,
-                                   layer.slow_bytes, layer.bytes_in, layer.bytes_out});
+    log.recorded.layers.push_back({layer.name, layer.start, layer.end, layer.exposed_seconds,
+                                   layer.predicted_exposed_seconds, layer.fast_bytes, layer.slow_bytes, layer.bytes_in,
+                                   layer.bytes_out});
   }
   for (const migrate::MoveRecord& move : record.moves) {
     report::Migration migration;

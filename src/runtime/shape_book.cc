@@ -33,7 +33,8 @@ Shape::Shape(profile::Profile the_profile, plan::MigrationPlan the_plan)
 Bytes Shape::MemoryBytes() const {
   size_t bytes = sizeof(Shape) + sizeof(plan::MigrationPlan) + HeapBytes(profile.layers) + HeapBytes(profile.tensors) +
                  HeapBytes(measured_seconds) + HeapBytes(slots_) + HeapBytes(plan->placements) +
-                 HeapBytes(plan->layers) + HeapBytes(plan->resident_at_start);
+                 HeapBytes(plan->layers) + HeapBytes(plan->resident_at_start) +
+                 HeapBytes(plan->predicted_exposed_per_layer);
   for (const profile::Layer& layer : profile.layers) bytes += layer.name.capacity();
   for (const profile::Tensor& tensor : profile.tensors) bytes += HeapBytes(tensor.accesses);
   for (const std::vector<Slot>& slots : slots_) bytes += HeapBytes(slots);

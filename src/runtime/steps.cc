@@ -375,7 +375,12 @@ void Runtime::RecordStep(bool profiled, double seconds) {
   step.bytes_out = now.bytes_out - step_mover_stats_.bytes_out;
   step.demand_fetches = now.demand_fetches - step_mover_stats_.demand_fetches;
   step.profiled = profiled;
-  if (phase_.load() == Phase::kPlaced) step.planner = shapes_[active_]->plan->planner;
+  if (phase_.load() == Phase::kPlaced) {
+    const plan::MigrationPlan& plan = *shapes_[active_]->plan;
+    step.planner = plan.planner;
+    step.predicted_seconds = plan.predicted_seconds;
+    step.predicted_exposed_seconds = plan.predicted_exposed_seconds;
+  }
   if (recording_) {
     recording_ = false;
     record_.moves = mover_->TakeRecords();
@@ -412,6 +417,8 @@ void Runtime::RecordLayer(int64_t now, int64_t exposed) {
   layer.start = (layer_began_ - step_began_) * 1e-9;
   layer.end = (now - step_began_) * 1e-9;
   layer.exposed_seconds = exposed * 1e-9;
+  const std::vector<double>& predicted = shapes_[active_]->plan->predicted_exposed_per_layer;
+  if (layer_.load() < std::ssize(predicted)) layer.predicted_exposed_seconds = predicted[layer_.load()];
   layer.fast_bytes = settings_.granule_bytes * residency.frames_in_use;
   layer.slow_bytes = settings_.granule_bytes * std::max<int64_t>(0, residency.backed - residency.frames_in_use);
   layer.bytes_in = moved.bytes_in - layer_mover_stats_.bytes_in;

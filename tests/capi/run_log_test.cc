@@ -61,6 +61,26 @@ TEST(RunLogOfARun, SaysOfEachStepWhichPlanItRanBy) {
   EXPECT_EQ(log.steps[7].planner, "interval, in place");
 }
 
+TEST(RunLogOfARun, SetsWhatThePlanPredictedBesideWhatHappened) {
+  const report::RunLog log = LogOf("2MiB", "emulated:in=500MB/s,out=500MB/s");
+  ASSERT_EQ(log.steps.size(), 10);
+  EXPECT_EQ(log.steps[0].predicted_seconds, 0) << "by demand";
+  for (int step = 2; step < 10; ++step) {
+    EXPECT_GT(log.steps[step].predicted_seconds, 0) << step;
+    EXPECT_GE(log.steps[step].predicted_seconds, log.steps[step].predicted_exposed_seconds) << step;
+  }
+  const auto& layers = log.recorded.layers;
+  ASSERT_GT(layers.size(), 12);
+  double predicted = 0;
+  for (const report::RunLayer& layer : layers) {
+    EXPECT_GE(layer.predicted_exposed_seconds, 0) << layer.name;
+    predicted += layer.predicted_exposed_seconds;
+  }
+  const double of_the_step = log.steps[static_cast<size_t>(log.recorded.index)].predicted_exposed_seconds;
+  EXPECT_GT(of_the_step, 0) << "the link is half of what it needs";
+  EXPECT_NEAR(predicted, of_the_step, 0.01 * of_the_step);
+}
+
 TEST(RunLogOfARun, SaysWhatADiskIsWrittenToInADay) {
   const report::RunLog log = LogOf("2MiB", "file:" + tier::SlowTestDirectory());
   Bytes of_the_steps;
