@@ -95,7 +95,7 @@ TC_EXPORT tc_status tc_save_run_log(tc_runtime* runtime, const char* path);
 typedef struct tc_stats {
   size_t struct_size;             /* set before the call */
   uint64_t fast_budget_bytes;
-  uint64_t fast_bytes;            /* frames in use now, those in flight included */
+  uint64_t fast_bytes;            /* in use now: frames, those in flight included, and the slow file's page cache */
   uint64_t peak_fast_bytes;
   uint64_t slow_bytes;            /* in slots of the slow tier now */
   uint64_t live_bytes;            /* requested and not freed */
@@ -109,9 +109,11 @@ typedef struct tc_stats {
   uint64_t mismatched_allocations;
   uint64_t replans;
   uint64_t io_errors;
-  uint64_t metadata_bytes;        /* the library's own bookkeeping, page tables not counted */
+  uint64_t metadata_bytes;        /* the library's own bookkeeping (docs/tuning.md); page tables not counted */
   uint64_t held_evictions;        /* given up, as the kernel or a device held the pages */
   uint64_t kernel_faults;         /* touches and system calls that the kernel held until they were served */
+  uint64_t written_today_bytes;   /* to an SSD, in this day, counted from the start; 0 for tiers that do not wear */
+  uint64_t written_per_day_bytes; /* to an SSD, in a day at the mean rate since the start */
 } tc_stats;
 TC_EXPORT tc_status tc_get_stats(tc_runtime* runtime, tc_stats* stats);
 

@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "src/os/memory.h"
 
 namespace thermocline::arena {
 namespace {
@@ -28,7 +29,7 @@ bool ForEachWord(int64_t first, int64_t count, Act act) {
 
 absl::StatusOr<std::unique_ptr<Allocator>> Allocator::Create(Residency& residency) {
   auto allocator = std::unique_ptr<Allocator>(new Allocator(residency));
-  void* pages = mmap(nullptr, residency.size() / kPage * sizeof(uint32_t), PROT_READ | PROT_WRITE,
+  void* pages = mmap(nullptr, allocator->IndexBytes().count(), PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (pages == MAP_FAILED) {
     return absl::ResourceExhaustedError(absl::StrCat("no address space for the page index: ", strerror(errno)));
@@ -45,7 +46,7 @@ Allocator::Allocator(Residency& residency)
       span_extents_(planned_end_, residency.size().count()) {}
 
 Allocator::~Allocator() {
-  if (pages_ != nullptr) munmap(pages_, residency_.size() / kPage * sizeof(uint32_t));
+  if (pages_ != nullptr) munmap(pages_, IndexBytes().count());
 }
 
 void Allocator::CountLive(Bytes change) {
@@ -220,12 +221,15 @@ Bytes Allocator::SpanBytes() const {
 }
 
 AllocatorStats Allocator::Stats() const {
-  os::LockGuard guard(lock_);
   AllocatorStats stats;
+  stats.metadata = os::ResidentBytes(pages_, IndexBytes());
+  os::LockGuard guard(lock_);
   stats.live = live_;
   stats.peak_live = peak_live_;
-  stats.metadata = Bytes(
-      static_cast<int64_t>(records_.capacity() * sizeof(Allocation) + planned_pages_.capacity() * sizeof(uint64_t)));
+  const size_t registry = records_.capacity() * sizeof(Allocation) + free_records_.capacity() * sizeof(uint32_t) +
+                          planned_pages_.capacity() * sizeof(uint64_t);
+  stats.metadata += Bytes(static_cast<int64_t>(registry) + slabs_.MetadataBytes() + extents_.MetadataBytes() +
+                          span_extents_.MetadataBytes());
   return stats;
 }
 

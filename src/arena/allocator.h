@@ -33,7 +33,9 @@ struct Allocation {
 struct AllocatorStats {
   Bytes live;  // requested and not freed
   Bytes peak_live;
-  Bytes metadata;  // bookkeeping, the granule table included
+  // Bookkeeping: the registry, the touched part of the page index, slabs and free extents. The residency counts its
+  // own.
+  Bytes metadata;
 };
 
 class Allocator {
@@ -83,6 +85,7 @@ class Allocator {
   void ClearPlannedPages(int64_t offset, Bytes rounded);
   bool FreeSmall(uint32_t span, int64_t offset);
   void CountLive(Bytes change);
+  Bytes IndexBytes() const { return Bytes(residency_.size() / kPage * static_cast<int64_t>(sizeof(uint32_t))); }
   uint32_t& PageEntry(int64_t offset) const { return pages_[offset / kPage.count()]; }
 
   // Entries of pages_: 0 nothing begins here; with kSpanBit a slab's page; else 1 + index into records_.

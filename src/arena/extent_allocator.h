@@ -55,6 +55,11 @@ class ExtentAllocator {
     Insert(offset, bytes);
   }
 
+  // Of the free extents that it keeps, the trees' own share apart.
+  int64_t MetadataBytes() const {
+    return static_cast<int64_t>((by_offset_.size() + by_size_.size()) * sizeof(std::pair<int64_t, int64_t>));
+  }
+
  private:
   void Insert(int64_t offset, int64_t bytes) {
     by_offset_.emplace(offset, bytes);

@@ -15,7 +15,7 @@ absl::StatusOr<std::unique_ptr<FramePool>> FramePool::Create(os::Memory& memory,
 }
 
 FramePool::FramePool(os::Memory& memory, char* base, Bytes granule_bytes, int64_t limit, int64_t most)
-    : memory_(memory), base_(base), granule_bytes_(granule_bytes), most_(most), limit_(limit) {
+    : memory_(memory), base_(base), granule_bytes_(granule_bytes), most_(most), budget_(limit), limit_(limit) {
   // A fault handler may take a frame: the lists must never allocate there.
   warm_.reserve(most);
   cold_.reserve(most);
@@ -39,7 +39,8 @@ FrameId FramePool::Take() {
     ++made_;
   }
   if (sharing_ && !IsShared(frame)) Fill(frame);  // where it can't be, it serves as it is
-  peak_in_use_ = std::max(peak_in_use_, ++in_use_);
+  ++in_use_;
+  NotePeak();
   return frame;
 }
 
@@ -61,7 +62,20 @@ void FramePool::CollapseFree() {
 }
 
 void FramePool::SetLimit(int64_t limit) {
-  limit_ = std::min(limit, most_);
+  budget_ = std::min(limit, most_);
+  ApplyLimit();
+}
+
+void FramePool::SetOutside(Bytes outside, int64_t fewest) {
+  outside_ = outside;
+  outside_frames_ = std::max(RoundUp(outside, granule_bytes_) / granule_bytes_, outside_frames_ - 1);
+  fewest_ = fewest;
+  ApplyLimit();
+  NotePeak();
+}
+
+void FramePool::ApplyLimit() {
+  limit_ = std::max(budget_ - outside_frames_, std::min(budget_, fewest_));
   while (!warm_.empty() && in_use_ + static_cast<int64_t>(warm_.size()) > limit_) {
     Empty(warm_.back());
     cold_.push_back(warm_.back());

@@ -6,6 +6,7 @@
 #ifndef THERMOCLINE_ARENA_FRAME_POOL_H_
 #define THERMOCLINE_ARENA_FRAME_POOL_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -49,17 +50,38 @@ class FramePool {
 
   // Frames over a lowered limit go back to the system as they are given; in_use() may exceed the limit until then.
   void SetLimit(int64_t limit);
+  // Fast memory that is in no frame and counts all the same: as many frames fewer may be used, down to `fewest`. What
+  // is found to be less gives them back one with each call, so that a figure that goes up and down evicts nothing.
+  void SetOutside(Bytes outside, int64_t fewest);
+  // Frames that may be in use: those of the budget, less what is outside.
   int64_t limit() const { return limit_; }
+  int64_t budget() const { return budget_; }
   int64_t most() const { return most_; }
   int64_t in_use() const { return in_use_; }
   int64_t peak_in_use() const { return peak_in_use_; }
-  // The peak counts from now.
-  void ForgetPeak() { peak_in_use_ = in_use_; }
+  // Of frames in use and what was outside at that time.
+  Bytes peak_bytes() const { return peak_bytes_; }
+  // The peaks count from now.
+  void ForgetPeak() {
+    peak_in_use_ = in_use_;
+    peak_bytes_ = Bytes(0);
+    NotePeak();
+  }
+  // Of its lists, which are as long from the start as they may become.
+  Bytes MetadataBytes() const {
+    return Bytes(
+        static_cast<int64_t>((warm_.capacity() + cold_.capacity()) * sizeof(FrameId) + shared_flags_.capacity() / 8));
+  }
   int64_t available() const { return limit_ > in_use_ ? limit_ - in_use_ : 0; }
 
  private:
   FramePool(os::Memory& memory, char* base, Bytes granule_bytes, int64_t limit, int64_t most);
 
+  void ApplyLimit();
+  void NotePeak() {
+    peak_in_use_ = std::max(peak_in_use_, in_use_);
+    peak_bytes_ = std::max(peak_bytes_, granule_bytes_ * in_use_ + outside_);
+  }
   bool Fill(FrameId frame);
   void Empty(FrameId frame);
   void SetShared(FrameId frame, bool shared);
@@ -70,9 +92,13 @@ class FramePool {
   char* const base_;
   const Bytes granule_bytes_;
   const int64_t most_;
+  int64_t budget_;  // as SetLimit said
   int64_t limit_;
+  Bytes outside_;
+  int64_t outside_frames_ = 0, fewest_ = 0;
   int64_t in_use_ = 0;
   int64_t peak_in_use_ = 0;
+  Bytes peak_bytes_;
   int64_t made_ = 0;           // frames [0, made_) have been mapped
   std::vector<FrameId> warm_;  // free, with pages
   std::vector<FrameId> cold_;  // free, pages given back

@@ -65,6 +65,8 @@ class GranuleTable {
   Granule& operator[](GranuleId id) { return granules_[id.value()]; }
   const Granule& operator[](GranuleId id) const { return granules_[id.value()]; }
   int64_t count() const { return count_; }
+  // The part of it that has been touched.
+  Bytes MemoryBytes() const { return os::ResidentBytes(granules_, Bytes(count_ * sizeof(Granule))); }
 
  private:
   GranuleTable(Granule* granules, int64_t count) : granules_(granules), count_(count) {}

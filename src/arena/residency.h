@@ -55,6 +55,7 @@ struct ResidencyOptions {
 struct ResidencyStats {
   int64_t frames_in_use = 0;
   int64_t peak_frames = 0;
+  Bytes peak_fast;     // of frames and what counted with them at that time
   int64_t backed = 0;  // granules with content
   int64_t slots = 0;
   int64_t faults = 0;
@@ -207,9 +208,14 @@ class Residency final : public os::FaultHandler, public os::WatchedFaultHandler 
   // Once for each time that writes begin to fail, or touches begin to wait for frames that can't be freed.
   absl::Status TakeTrouble();
   ResidencyStats Stats();
+  // Bookkeeping: the touched part of the granule table, and the lists of frames. A few system calls.
+  Bytes MetadataBytes() const { return table_.MemoryBytes() + frames_->MetadataBytes(); }
   int64_t exposed_nanos() const { return exposed_nanos_.load(std::memory_order_relaxed); }
-  // True when the limit could be lowered to the new number of frames: the mover makes room before.
+  // The fast budget from now on. Frames over it leave as the mover makes room.
   void SetFrameLimit(int64_t frames);
+  // What the system keeps of the slow tier in memory: it counts as fast, so as many frames fewer may be used, but for
+  // pinned ones and the fewest that a touch may need.
+  void CountCachedLocked(Bytes cached) { frames_->SetOutside(cached, pinned_ + kFewestFrames); }
 
  private:
   Residency(const ResidencyOptions& options, os::Memory& memory, tier::BlockTier& tier, const Clock& clock, char* base,

@@ -347,6 +347,7 @@ ResidencyStats Residency::Stats() {
   ResidencyStats stats;
   stats.frames_in_use = frames_->in_use();
   stats.peak_frames = frames_->peak_in_use();
+  stats.peak_fast = frames_->peak_bytes();
   stats.backed = backed_;
   stats.slots = slots_;
   stats.faults = faults_;

@@ -94,4 +94,11 @@ int64_t SlabAllocator::ObjectBytes(uint32_t number, int64_t offset) const {
   return (span.taken[index / 64] >> (index % 64) & 1) != 0 ? bytes : 0;
 }
 
+int64_t SlabAllocator::MetadataBytes() const {
+  size_t bytes = spans_.capacity() * sizeof(Span) + unused_numbers_.capacity() * sizeof(uint32_t);
+  for (const Span& span : spans_) bytes += span.taken.capacity() * sizeof(uint64_t);
+  for (const std::vector<uint32_t>& numbers : with_room_) bytes += numbers.capacity() * sizeof(uint32_t);
+  return static_cast<int64_t>(bytes);
+}
+
 }  // namespace thermocline::arena

@@ -30,6 +30,8 @@ class SlabAllocator {
   int64_t RemoveSpan(uint32_t span);
   // Usable bytes of the live object that begins at the offset, 0 when there is none.
   int64_t ObjectBytes(uint32_t span, int64_t offset) const;
+  // Of its bookkeeping. Goes through all spans.
+  int64_t MetadataBytes() const;
 
  private:
   static constexpr int kClasses = 32;

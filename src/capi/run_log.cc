@@ -31,8 +31,10 @@ absl::Status SaveRunLog(runtime::Runtime& runtime, const std::string& path) {
   log.planner = runtime.settings().planner;
   log.budget = stats.budget;
   log.peak_bytes = stats.allocator.peak_live;
-  log.peak_fast_bytes = granule * stats.residency.peak_frames;
+  log.peak_fast_bytes = stats.peak_fast;
   log.granule_bytes = granule;
+  log.written_today = stats.tier.written_today;
+  log.written_per_day = stats.tier.written_per_day;
   report::RunTier tier{runtime.DescribeTier(), {}, {}};
   if (!runtime.machine().slow.empty()) {
     tier.in = runtime.machine().slow[0].in;
@@ -41,12 +43,13 @@ absl::Status SaveRunLog(runtime::Runtime& runtime, const std::string& path) {
   log.tiers.push_back(tier);
   for (const runtime::StepRecord& step : record.steps) {
     log.steps.push_back({step.seconds, step.exposed_seconds, step.bytes_in, step.bytes_out, step.demand_fetches,
-                         step.profiled, step.planner});
+                         step.profiled, step.planner, step.predicted_seconds, step.predicted_exposed_seconds});
   }
   log.recorded.index = record.recorded_step;
   for (const runtime::LayerRecord& layer : record.layers) {
-    log.recorded.layers.push_back({layer.name, layer.start, layer.end, layer.exposed_seconds, layer.fast_bytes,
-                                   layer.slow_bytes, layer.bytes_in, layer.bytes_out});
+    log.recorded.layers.push_back({layer.name, layer.start, layer.end, layer.exposed_seconds,
+                                   layer.predicted_exposed_seconds, layer.fast_bytes, layer.slow_bytes, layer.bytes_in,
+                                   layer.bytes_out});
   }
   for (const migrate::MoveRecord& move : record.moves) {
     report::Migration migration;
@@ -67,8 +70,8 @@ void FillStats(runtime::Runtime& runtime, tc_stats* stats) {
   const runtime::RuntimeStats s = runtime.Stats();
   const Bytes granule = runtime.settings().granule_bytes;
   stats->fast_budget_bytes = s.budget.count();
-  stats->fast_bytes = (granule * s.residency.frames_in_use).count();
-  stats->peak_fast_bytes = (granule * s.residency.peak_frames).count();
+  stats->fast_bytes = s.fast.count();
+  stats->peak_fast_bytes = s.peak_fast.count();
   stats->slow_bytes = (granule * s.residency.slots).count();
   stats->live_bytes = s.allocator.live.count();
   stats->peak_live_bytes = s.allocator.peak_live.count();
@@ -81,9 +84,11 @@ void FillStats(runtime::Runtime& runtime, tc_stats* stats) {
   stats->mismatched_allocations = s.mismatched;
   stats->replans = s.replans;
   stats->io_errors = s.residency.io_errors;
-  stats->metadata_bytes = s.allocator.metadata.count();
+  stats->metadata_bytes = s.metadata.count();
   stats->held_evictions = s.residency.held;
   stats->kernel_faults = s.residency.kernel_faults;
+  stats->written_today_bytes = s.tier.written_today.count();
+  stats->written_per_day_bytes = s.tier.written_per_day.count();
 }
 
 }  // namespace thermocline::capi

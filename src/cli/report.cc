@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/base/atomic_file.h"
 #include "src/cli/command.h"
+#include "src/cli/text_table.h"
 #include "src/report/chrome_trace.h"
 #include "src/report/html_report.h"
 #include "src/report/run_log.h"
@@ -21,6 +22,16 @@ struct Flags {
   std::string trace;
 };
 
+// What the plans expected, and what happened; empty where no plan expected anything.
+std::string PredictionWords(const report::RunLog& log) {
+  const report::PredictionSummary summary = report::SummarizePredictions(log);
+  if (summary.steps == 0) return "";
+  return absl::StrCat(log.name, ": ", FormatSeconds(summary.seconds), " a step by plan, ",
+                      FormatSeconds(summary.exposed_seconds), " of it exposed; predicted ",
+                      FormatSeconds(summary.predicted_seconds), " and ",
+                      FormatSeconds(summary.predicted_exposed_seconds), " (medians of ", summary.steps, " steps)");
+}
+
 absl::Status Report(const Flags& flags) {
   if (flags.output.empty() && flags.trace.empty()) {
     return UsageError("nothing to write: give -o FILE for a page, or --trace FILE for Perfetto");
@@ -30,6 +41,7 @@ absl::Status Report(const Flags& flags) {
     absl::StatusOr<report::RunLog> log = report::ReadRunLog(path);
     if (!log.ok()) return log.status();
     logs.push_back(*std::move(log));
+    if (const std::string words = PredictionWords(logs.back()); !words.empty()) Warn(words);
   }
   if (!flags.trace.empty()) {
     if (absl::Status status = WriteFileAtomically(flags.trace, report::FormatChromeTrace(logs)); !status.ok())

@@ -208,6 +208,12 @@ std::string RhythmWords(const nlohmann::json& stats) {
                       rhythm->value("placed_steps", int64_t{0}), " steps ran by plan");
 }
 
+// What the disk gets; empty for tiers that do not wear.
+std::string WearWords(const nlohmann::json& stats) {
+  const Bytes daily(stats.value("written_per_day_bytes", int64_t{0}));
+  return daily.count() == 0 ? "" : absl::StrCat(" (", FormatBytes(daily), " written a day at this rate)");
+}
+
 // What the process that placed most said at its end; null when none said anything.
 nlohmann::json ReadStats(const std::string& path, int* count) {
   std::ifstream file(path);
@@ -232,7 +238,8 @@ void Summarise(const nlohmann::json& most, int processes, const std::string& com
   const auto size = [&most](const char* name) { return FormatBytes(Bytes(most.value(name, int64_t{0}))); };
   Warn(absl::StrCat("peak ", size("peak_live_bytes"), " placed, in at most ", size("peak_fast_bytes"), " of ",
                     size("fast_budget_bytes"), " fast memory; moved ", size("bytes_in"), " in and ", size("bytes_out"),
-                    " out, waited ", FormatSeconds(most.value("exposed_seconds", 0.0)), RhythmWords(most),
+                    " out", WearWords(most), ", waited ", FormatSeconds(most.value("exposed_seconds", 0.0)),
+                    RhythmWords(most),
                     processes > 1 ? absl::StrCat(" (the largest of ", processes, " processes)") : ""));
 }
 

@@ -88,15 +88,25 @@ void Mover::EnterLayer(int64_t position) {
 void Mover::RunOnce(int64_t timeout_nanos) {
   completions_.clear();
   tier_.Reap(&completions_, timeout_nanos);
+  const std::optional<Bytes> cached = CachedIfDue();
   bool trouble = false;
   {
     Residency::Lock lock(residency_);
+    if (cached.has_value()) residency_.CountCachedLocked(*cached);
     TurnLocked();
     trouble = residency_.HasTroubleLocked();
   }
   SubmitAll();
   if (!trouble || options_.on_trouble == nullptr) return;
   if (const absl::Status status = residency_.TakeTrouble(); !status.ok()) options_.on_trouble(status);
+}
+
+std::optional<Bytes> Mover::CachedIfDue() {
+  uncounted_ += std::ssize(completions_);
+  const bool none_left = in_flight_ == std::ssize(completions_);
+  if (uncounted_ == 0 || (uncounted_ < options_.count_cached_after && !none_left)) return std::nullopt;
+  uncounted_ = 0;
+  return tier_.Stats().cached;
 }
 
 // While all writes fail, one of them in each pause.

@@ -14,6 +14,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -33,6 +34,9 @@ struct MoverOptions {
   int urgent_layers = 4;   // a deadline is near when it is at most so many layers away
   int read_ahead = 4;      // by demand: granules after the touched one that are fetched with it
   int64_t reserve = 8;     // by demand: frames kept free, so that a touch need not wait for a write
+  // What the system caches of the slow tier is counted after so many transfers, and when none is left: it is a system
+  // call.
+  int64_t count_cached_after = 16;
   // After so many write-outs that failed in a row nothing is evicted any more, but for one try in each pause.
   int64_t most_failures = 64;
   int64_t failure_pause_nanos = 50'000'000;
@@ -109,6 +113,7 @@ class Mover final : public arena::DemandSink {
 
   void Loop();
   void TurnLocked();
+  std::optional<Bytes> CachedIfDue();
   void FinishAllLocked();
   void TakeNewLayersLocked();
   void AdoptPlanLocked();
@@ -164,6 +169,7 @@ class Mover final : public arena::DemandSink {
   std::vector<tier::Completion> completions_;
   std::vector<MoveRecord> open_records_;
   int in_flight_ = 0;
+  int64_t uncounted_ = 0;         // transfers that have ended since the cache was counted
   int64_t next_try_nanos_ = 0;    // while all writes fail
   bool retry_soon_ = false;       // something is to be tried again without being asked for
   std::thread thread_;

@@ -4,6 +4,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
@@ -142,6 +144,20 @@ int64_t MaxMapCount() {
   std::ifstream file("/proc/sys/vm/max_map_count");
   int64_t count = 0;
   return file >> count && count > 0 ? count : 65530;
+}
+
+Bytes ResidentBytes(const void* begin, Bytes size) {
+  const int64_t page = sysconf(_SC_PAGESIZE);
+  std::array<unsigned char, 8192> present;
+  const int64_t window = std::ssize(present) * page;
+  int64_t pages = 0;
+  for (int64_t offset = 0; offset < size.count(); offset += window) {
+    const int64_t length = std::min(window, size.count() - offset);
+    if (mincore(static_cast<char*>(const_cast<void*>(begin)) + offset, length, present.data()) != 0) continue;
+    pages += std::count_if(present.begin(), present.begin() + (length + page - 1) / page,
+                           [](unsigned char state) { return (state & 1) != 0; });
+  }
+  return Bytes(pages * page);
 }
 
 Bytes PhysicalMemory() { return Bytes(int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGESIZE)); }

@@ -98,6 +98,8 @@ bool AddressesAreQuiet();
 int64_t MaxMapCount();
 // Physical memory of the machine.
 Bytes PhysicalMemory();
+// What is in memory of a private mapping, which may be far larger: its touched part. `begin` is a page's.
+Bytes ResidentBytes(const void* begin, Bytes size);
 
 }  // namespace thermocline::os
 

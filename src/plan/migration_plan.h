@@ -77,6 +77,7 @@ struct MigrationPlan {
   // What the planner expects of a step.
   double predicted_seconds = 0;
   double predicted_exposed_seconds = 0;
+  std::vector<double> predicted_exposed_per_layer;  // not in files: empty for a plan that was loaded
   Bytes predicted_in;
   Bytes predicted_out;
 };

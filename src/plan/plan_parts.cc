@@ -109,6 +109,7 @@ absl::StatusOr<ReplayResult> PredictWith(const profile::Profile& profile, const 
   if (!replay.ok()) return replay;
   plan->predicted_seconds = replay->seconds;
   plan->predicted_exposed_seconds = replay->exposed_seconds;
+  plan->predicted_exposed_per_layer = replay->exposed_per_layer;
   plan->predicted_in = replay->in;
   plan->predicted_out = replay->out;
   return replay;

@@ -18,7 +18,8 @@ ordered_json RecordedToJson(const RecordedStep& step) {
   ordered_json layers = ordered_json::array();
   for (const RunLayer& layer : step.layers) {
     layers.push_back({layer.name, layer.start, layer.end, layer.exposed_seconds, layer.fast_bytes.count(),
-                      layer.slow_bytes.count(), layer.bytes_in.count(), layer.bytes_out.count()});
+                      layer.slow_bytes.count(), layer.bytes_in.count(), layer.bytes_out.count(),
+                      layer.predicted_exposed_seconds});
   }
   const Lanes lanes = AssignLanes(step.migrations);
   ordered_json migrations = ordered_json::array();
@@ -36,10 +37,12 @@ ordered_json RecordedToJson(const RecordedStep& step) {
 
 ordered_json RunToJson(const RunLog& log) {
   const StepSummary summary = Summarize(log);
+  const PredictionSummary predictions = SummarizePredictions(log);
   ordered_json steps = ordered_json::array();
   for (const RunStep& step : log.steps) {
     steps.push_back({step.seconds, step.exposed_seconds, step.bytes_in.count(), step.bytes_out.count(),
-                     step.demand_fetches, step.profiled ? 1 : 0});
+                     step.demand_fetches, step.profiled ? 1 : 0, step.predicted_seconds,
+                     step.predicted_exposed_seconds});
   }
   ordered_json tiers = ordered_json::array();
   for (const RunTier& tier : log.tiers) tiers.push_back({tier.name, tier.in.rate(), tier.out.rate()});
@@ -54,6 +57,8 @@ ordered_json RunToJson(const RunLog& log) {
           {"tiers", std::move(tiers)},
           {"seconds", summary.seconds},
           {"exposed", summary.exposed_seconds},
+          {"predicted", predictions.predicted_seconds},
+          {"predicted_exposed", predictions.predicted_exposed_seconds},
           {"bytes_in", summary.bytes_in.count()},
           {"bytes_out", summary.bytes_out.count()},
           {"steps", std::move(steps)},

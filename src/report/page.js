@@ -57,10 +57,10 @@
   }
 
   // The rows of html_report.cc, with names.
-  const toStep = ([seconds, exposed, bytesIn, bytesOut, demand, profiled]) =>
-      ({seconds, exposed, bytesIn, bytesOut, demand, profiled});
-  const toLayer = ([name, start, end, exposed, fast, slow, bytesIn, bytesOut], index) =>
-      ({index, name: name || 'layer ' + index, start, end, exposed, fast, slow, bytesIn, bytesOut});
+  const toStep = ([seconds, exposed, bytesIn, bytesOut, demand, profiled, predicted, predictedExposed]) =>
+      ({seconds, exposed, bytesIn, bytesOut, demand, profiled, predicted, predictedExposed});
+  const toLayer = ([name, start, end, exposed, fast, slow, bytesIn, bytesOut, predicted], index) =>
+      ({index, name: name || 'layer ' + index, start, end, exposed, fast, slow, bytesIn, bytesOut, predicted});
   const toMove = ([granule, isIn, issued, start, end, layer, bytes, demand, lane]) =>
       ({granule, isIn, issued, start, end, layer, bytes, demand, lane});
 
@@ -106,18 +106,23 @@
       },
     });
     const best = Math.min(...runs.map((run) => run.seconds).filter((seconds) => seconds > 0));
-    fillTable(byId('runs'), [
-      ['run', false, (run) => run.name],
-      ['planner', false, (run) => run.planner || '-'],
-      ['budget', true, (run) => (run.budget > 0 ? bytesText(run.budget) : '-')],
-      ['of the peak', true, (run) => (run.budget > 0 ? percent(run.budget, run.peak) : '-')],
-      ['peak fast bytes', true, (run) => (run.peak_fast > 0 ? bytesText(run.peak_fast) : '-')],
-      ['s per step', true, (run) => secondsText(run.seconds)],
-      ['to the fastest', true, (run) => (best > 0 ? (run.seconds / best).toFixed(3) + 'x' : '-')],
-      ['exposed', true, (run) => secondsText(run.exposed)],
-      ['in per step', true, (run) => bytesText(run.bytes_in)],
-      ['out per step', true, (run) => bytesText(run.bytes_out)],
-    ], runs);
+    fillTable(
+        byId('runs'),
+        [
+          ['run', false, (run) => run.name],
+          ['planner', false, (run) => run.planner || '-'],
+          ['budget', true, (run) => (run.budget > 0 ? bytesText(run.budget) : '-')],
+          ['of the peak', true, (run) => (run.budget > 0 ? percent(run.budget, run.peak) : '-')],
+          ['peak fast bytes', true, (run) => (run.peak_fast > 0 ? bytesText(run.peak_fast) : '-')],
+          ['s per step', true, (run) => secondsText(run.seconds)],
+          ['to the fastest', true, (run) => (best > 0 ? (run.seconds / best).toFixed(3) + 'x' : '-')],
+          ['exposed', true, (run) => secondsText(run.exposed)],
+          ['predicted', true, (run) => (run.predicted > 0 ? secondsText(run.predicted) : '-')],
+          ['predicted exposed', true, (run) => (run.predicted > 0 ? secondsText(run.predicted_exposed) : '-')],
+          ['in per step', true, (run) => bytesText(run.bytes_in)],
+          ['out per step', true, (run) => bytesText(run.bytes_out)],
+        ],
+        runs);
   }
 
   function showFacts(run) {
@@ -256,22 +261,28 @@
 
   function drawExposed(layers) {
     const total = layers.reduce((sum, layer) => sum + layer.exposed, 0);
-    byId('exposed-hint').textContent = 'In all ' + secondsText(total) + ' of waiting for data or for frames.';
+    const known = layers.some((layer) => layer.predicted >= 0);
+    const predicted = layers.reduce((sum, layer) => sum + Math.max(0, layer.predicted), 0);
+    byId('exposed-hint').textContent = 'In all ' + secondsText(total) + ' of waiting for data or for frames' +
+        (known ? '; the plan predicted ' + secondsText(predicted) + '.' : '.');
     draw('exposed-chart', {
       type: 'bar',
       data: {
         labels: layers.map((layer) => layer.index),
         datasets: [{label: 'exposed', data: layers.map((layer) => layer.exposed), backgroundColor: COLORS.warm,
-          barPercentage: 1, categoryPercentage: 0.9, minBarLength: 0}],
+          barPercentage: 1, categoryPercentage: 0.9, minBarLength: 0},
+        ...(known ? [{label: 'predicted', data: layers.map((layer) => Math.max(0, layer.predicted)),
+          backgroundColor: COLORS.muted, barPercentage: 1, categoryPercentage: 0.9, minBarLength: 0}] : [])],
       },
       options: {
         interaction: {mode: 'index', intersect: false},
         scales: {x: axis('layer', function(value) { return this.getLabelForValue(value); }, {grid: {display: false}}),
           y: axis('seconds', secondsTicks, {beginAtZero: true, suggestedMax: 1e-6})},
-        plugins: {legend: {display: false}, tooltip: {callbacks: {
+        plugins: {legend: {display: known}, tooltip: {callbacks: {
           title: (items) => layers[items[0].dataIndex].index + ': ' + layers[items[0].dataIndex].name,
           label: (item) => {
             const layer = layers[item.dataIndex];
+            if (item.datasetIndex === 1) return 'predicted ' + secondsText(Math.max(0, layer.predicted));
             return 'exposed ' + secondsText(layer.exposed) + ' of ' + secondsText(layer.end - layer.start);
           },
         }}},
@@ -301,15 +312,20 @@
         }, filter: (item) => item.raw !== null}},
       },
     });
-    fillTable(byId('steps'), [
-      ['step', true, (step, index) => String(index)],
-      ['seconds', true, (step) => secondsText(step.seconds)],
-      ['exposed', true, (step) => secondsText(step.exposed)],
-      ['in', true, (step) => bytesText(step.bytesIn)],
-      ['out', true, (step) => bytesText(step.bytesOut)],
-      ['demand fetches', true, (step) => String(step.demand)],
-      ['', false, (step) => (step.profiled ? 'profiled' : '')],
-    ], steps, (step) => (step.profiled ? 'profiled' : ''));
+    fillTable(
+        byId('steps'),
+        [
+          ['step', true, (step, index) => String(index)],
+          ['seconds', true, (step) => secondsText(step.seconds)],
+          ['exposed', true, (step) => secondsText(step.exposed)],
+          ['predicted', true, (step) => (step.predicted > 0 ? secondsText(step.predicted) : '-')],
+          ['predicted exposed', true, (step) => (step.predicted > 0 ? secondsText(step.predictedExposed) : '-')],
+          ['in', true, (step) => bytesText(step.bytesIn)],
+          ['out', true, (step) => bytesText(step.bytesOut)],
+          ['demand fetches', true, (step) => String(step.demand)],
+          ['', false, (step) => (step.profiled ? 'profiled' : '')],
+        ],
+        steps, (step) => (step.profiled ? 'profiled' : ''));
   }
 
   let stepLength = 0;
@@ -325,17 +341,21 @@
       drawMemory(run, layers, stepLength);
       drawMigrations(run.recorded, layers, moves, stepLength);
       drawExposed(layers);
-      fillTable(byId('layers'), [
-        ['layer', true, (layer) => String(layer.index)],
-        ['name', false, (layer) => layer.name],
-        ['start', true, (layer) => secondsText(layer.start)],
-        ['time', true, (layer) => secondsText(layer.end - layer.start)],
-        ['exposed', true, (layer) => secondsText(layer.exposed)],
-        ['fast', true, (layer) => bytesText(layer.fast)],
-        ['slow', true, (layer) => bytesText(layer.slow)],
-        ['in', true, (layer) => bytesText(layer.bytesIn)],
-        ['out', true, (layer) => bytesText(layer.bytesOut)],
-      ], layers);
+      fillTable(
+          byId('layers'),
+          [
+            ['layer', true, (layer) => String(layer.index)],
+            ['name', false, (layer) => layer.name],
+            ['start', true, (layer) => secondsText(layer.start)],
+            ['time', true, (layer) => secondsText(layer.end - layer.start)],
+            ['exposed', true, (layer) => secondsText(layer.exposed)],
+            ['predicted exposed', true, (layer) => (layer.predicted >= 0 ? secondsText(layer.predicted) : '-')],
+            ['fast', true, (layer) => bytesText(layer.fast)],
+            ['slow', true, (layer) => bytesText(layer.slow)],
+            ['in', true, (layer) => bytesText(layer.bytesIn)],
+            ['out', true, (layer) => bytesText(layer.bytesOut)],
+          ],
+          layers);
     }
     drawSteps(run.steps.map(toStep));
   }

@@ -32,6 +32,8 @@ absl::Status ReadStep(const trace::JsonSource& source, const JsonNode& node, int
   reader.Integer("demand_fetches", Presence::kOptional, 0, kMaxInt, &step.demand_fetches);
   reader.Boolean("profiled", Presence::kOptional, &step.profiled);
   reader.String("planner", Presence::kOptional, &step.planner);
+  reader.Number("predicted_seconds", Presence::kOptional, &step.predicted_seconds);
+  reader.Number("predicted_exposed_seconds", Presence::kOptional, &step.predicted_exposed_seconds);
   log->steps.push_back(std::move(step));
   return reader.Finish(nullptr);
 }
@@ -56,6 +58,7 @@ absl::Status ReadLayer(const trace::JsonSource& source, const JsonNode& node, Re
   reader.Number("start", Presence::kRequired, &layer.start);
   reader.Number("end", Presence::kRequired, &layer.end);
   reader.Number("exposed_seconds", Presence::kOptional, &layer.exposed_seconds);
+  reader.Number("predicted_exposed_seconds", Presence::kOptional, &layer.predicted_exposed_seconds);
   reader.Size("fast_bytes", Presence::kOptional, &layer.fast_bytes);
   reader.Size("slow_bytes", Presence::kOptional, &layer.slow_bytes);
   reader.Size("bytes_in", Presence::kOptional, &layer.bytes_in);
@@ -115,11 +118,11 @@ bool Finite(const RunLog& log) {
                      }) &&
          std::all_of(log.steps.begin(), log.steps.end(),
                      [&](const RunStep& s) {
-                       return finite({s.seconds, s.exposed_seconds});
+                       return finite({s.seconds, s.exposed_seconds, s.predicted_seconds, s.predicted_exposed_seconds});
                      }) &&
          std::all_of(log.recorded.layers.begin(), log.recorded.layers.end(),
                      [&](const RunLayer& l) {
-                       return finite({l.start, l.end, l.exposed_seconds});
+                       return finite({l.start, l.end, l.exposed_seconds, l.predicted_exposed_seconds});
                      }) &&
          std::all_of(log.recorded.migrations.begin(), log.recorded.migrations.end(), [&](const Migration& m) {
            return finite({m.issued, m.start, m.end});
@@ -134,18 +137,24 @@ ordered_json ToJson(const RunStep& step) {
                        {"demand_fetches", step.demand_fetches}};
   if (step.profiled) json["profiled"] = true;
   if (!step.planner.empty()) json["planner"] = step.planner;
+  if (step.predicted_seconds > 0) {
+    json["predicted_seconds"] = step.predicted_seconds;
+    json["predicted_exposed_seconds"] = step.predicted_exposed_seconds;
+  }
   return json;
 }
 
 ordered_json ToJson(const RunLayer& layer) {
-  return {{"name", layer.name},
-          {"start", layer.start},
-          {"end", layer.end},
-          {"exposed_seconds", layer.exposed_seconds},
-          {"fast_bytes", layer.fast_bytes.count()},
-          {"slow_bytes", layer.slow_bytes.count()},
-          {"bytes_in", layer.bytes_in.count()},
-          {"bytes_out", layer.bytes_out.count()}};
+  ordered_json json = {{"name", layer.name},
+                       {"start", layer.start},
+                       {"end", layer.end},
+                       {"exposed_seconds", layer.exposed_seconds},
+                       {"fast_bytes", layer.fast_bytes.count()},
+                       {"slow_bytes", layer.slow_bytes.count()},
+                       {"bytes_in", layer.bytes_in.count()},
+                       {"bytes_out", layer.bytes_out.count()}};
+  if (layer.predicted_exposed_seconds >= 0) json["predicted_exposed_seconds"] = layer.predicted_exposed_seconds;
+  return json;
 }
 
 ordered_json ToJson(const Migration& move) {
@@ -197,6 +206,8 @@ absl::StatusOr<RunLog> ParseRunLog(absl::string_view text, absl::string_view nam
   reader.Size("peak_bytes", Presence::kOptional, &log.peak_bytes);
   reader.Size("peak_fast_bytes", Presence::kOptional, &log.peak_fast_bytes);
   reader.Size("granule_bytes", Presence::kOptional, &log.granule_bytes);
+  reader.Size("written_today_bytes", Presence::kOptional, &log.written_today);
+  reader.Size("written_per_day_bytes", Presence::kOptional, &log.written_per_day);
   reader.Member("steps", Presence::kRequired, JsonNode::Kind::kArray);
   if (const JsonNode* tiers = reader.Member("tiers", Presence::kOptional, JsonNode::Kind::kArray)) {
     for (const JsonNode& tier : tiers->children) {
@@ -222,7 +233,9 @@ absl::StatusOr<std::string> FormatRunLog(const RunLog& log) {
                    ",\n\"model\":", Text(log.model), ",\n\"planner\":", Text(log.planner));
   absl::StrAppend(&out, ",\n\"budget_bytes\":", log.budget.count(), ",\n\"peak_bytes\":", log.peak_bytes.count(),
                   ",\n\"peak_fast_bytes\":", log.peak_fast_bytes.count(),
-                  ",\n\"granule_bytes\":", log.granule_bytes.count(), ",\n\"tiers\":", Text(tiers));
+                  ",\n\"granule_bytes\":", log.granule_bytes.count(),
+                  ",\n\"written_today_bytes\":", log.written_today.count(),
+                  ",\n\"written_per_day_bytes\":", log.written_per_day.count(), ",\n\"tiers\":", Text(tiers));
   for (const auto& [name, text] : log.extras) absl::StrAppend(&out, ",\n", Text(name), ":", text);
   absl::StrAppend(&out, ",\n\"steps\":", Lines(log.steps));
   if (log.recorded.index >= 0) {
@@ -263,6 +276,18 @@ StepSummary Summarize(const RunLog& log) {
   }
   return {Median(std::move(seconds)), Median(std::move(exposed)), Bytes(static_cast<int64_t>(Median(std::move(in)))),
           Bytes(static_cast<int64_t>(Median(std::move(out))))};
+}
+
+PredictionSummary SummarizePredictions(const RunLog& log) {
+  std::vector<double> seconds, exposed, predicted, predicted_exposed;
+  for (const RunStep& step : log.steps) {
+    if (step.profiled || step.predicted_seconds <= 0) continue;
+    seconds.push_back(step.seconds);
+    exposed.push_back(step.exposed_seconds);
+    predicted.push_back(step.predicted_seconds);
+    predicted_exposed.push_back(step.predicted_exposed_seconds);
+  }
+  return {std::ssize(seconds), Median(seconds), Median(exposed), Median(predicted), Median(predicted_exposed)};
 }
 
 }  // namespace thermocline::report

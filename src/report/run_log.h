@@ -37,6 +37,8 @@ struct RunStep {
   int64_t demand_fetches = 0;  // granules fetched because they were touched
   bool profiled = false;       // the step in which the accesses were recorded: slower than the others
   std::string planner;         // of the plan that it ran by; empty: by demand
+  double predicted_seconds = 0;  // what that plan expected of a step; 0: nothing is known
+  double predicted_exposed_seconds = 0;
 
   bool operator==(const RunStep&) const = default;
 };
@@ -47,6 +49,7 @@ struct RunLayer {
   double start = 0;
   double end = 0;
   double exposed_seconds = 0;
+  double predicted_exposed_seconds = -1;  // by its plan; -1: unknown
   Bytes fast_bytes;  // resident when the layer ends
   Bytes slow_bytes;  // with a copy in the slow tier and none in fast memory, when the layer ends
   Bytes bytes_in;    // moved while it ran
@@ -86,6 +89,8 @@ struct RunLog {
   Bytes peak_bytes;       // largest sum of live bytes that it asked for
   Bytes peak_fast_bytes;  // largest fast bytes that it used
   Bytes granule_bytes;
+  Bytes written_today;    // to a slow tier that wears, in the run's current day
+  Bytes written_per_day;  // at the run's mean rate
   std::vector<RunTier> tiers;
   std::vector<RunStep> steps;
   RecordedStep recorded;
@@ -110,6 +115,16 @@ struct StepSummary {
   Bytes bytes_out;
 };
 StepSummary Summarize(const RunLog& log);
+
+// What plans expected, and what happened: medians over the steps of which a plan expected something.
+struct PredictionSummary {
+  int64_t steps = 0;  // 0: there are none
+  double seconds = 0;
+  double exposed_seconds = 0;
+  double predicted_seconds = 0;
+  double predicted_exposed_seconds = 0;
+};
+PredictionSummary SummarizePredictions(const RunLog& log);
 
 }  // namespace thermocline::report
 

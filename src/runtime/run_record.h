@@ -21,6 +21,8 @@ struct StepRecord {
   int64_t demand_fetches = 0;
   bool profiled = false;
   std::string planner;  // of the plan that it ran by; empty: by demand
+  double predicted_seconds = 0;  // what that plan expected; 0: nothing
+  double predicted_exposed_seconds = 0;
 };
 
 struct LayerRecord {
@@ -28,6 +30,7 @@ struct LayerRecord {
   double start = 0;
   double end = 0;
   double exposed_seconds = 0;
+  double predicted_exposed_seconds = -1;  // -1: the plan was loaded, and says nothing of layers
   Bytes fast_bytes;
   Bytes slow_bytes;
   Bytes bytes_in;

@@ -172,6 +172,7 @@ absl::Status Runtime::LoadPlan() {
   profile.layers.resize(saved->layers.size());
   shapes_.push_back(std::make_unique<Shape>(std::move(profile), *std::move(saved)));
   shapes_.back()->given = true;
+  CountShapes();
   return absl::OkStatus();
 }
 
@@ -349,11 +350,14 @@ absl::Status Runtime::AwaitFrames(int64_t frames) {
 
 RuntimeStats Runtime::Stats() const {
   RuntimeStats stats;
+  stats.tier = tier_->Stats();
   {
     arena::Residency::Lock lock(*residency_);
-    stats.budget = settings_.granule_bytes * residency_->frames().limit();
+    stats.budget = settings_.granule_bytes * residency_->frames().budget();
   }
   stats.residency = residency_->Stats();
+  stats.fast = settings_.granule_bytes * stats.residency.frames_in_use + stats.tier.cached;
+  stats.peak_fast = std::max(stats.residency.peak_fast, stats.fast);
   stats.allocator = allocator_->Stats();
   stats.mover = mover_->Stats();
   stats.steps = steps_.load();
@@ -361,6 +365,8 @@ RuntimeStats Runtime::Stats() const {
   stats.mismatched = mismatched_.load();
   stats.replans = replans_.load();
   stats.profiles = profiles_.load();
+  stats.metadata =
+      stats.allocator.metadata + residency_->MetadataBytes() + Bytes(shape_bytes_.load() + record_bytes_.load());
   return stats;
 }
 

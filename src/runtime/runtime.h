@@ -37,14 +37,20 @@ namespace thermocline::runtime {
 
 struct RuntimeStats {
   Bytes budget;
+  Bytes fast;  // frames in use, and what the system caches of the slow tier
+  Bytes peak_fast;
   arena::ResidencyStats residency;
   arena::AllocatorStats allocator;
   migrate::MoverStats mover;
+  tier::BlockTierStats tier;
   int64_t steps = 0;
   int64_t matched = 0;
   int64_t mismatched = 0;
   int64_t replans = 0;
   int64_t profiles = 0;
+  // Bookkeeping of this runtime: tables, lists, profiles, plans and the run record. Page tables and what a slow tier
+  // keeps for itself are not counted.
+  Bytes metadata;
 };
 
 // What became of a program that marks no steps.
@@ -169,6 +175,7 @@ class Runtime {
   Bytes PlanBudget() const;
   void FinishPlacedStep(double seconds);
   void ReportFloor(const profile::Profile& profile);
+  void CountShapes();
   void RecordStep(bool profiled, double seconds);
   void StartRecordingIfDue();
   void RecordLayer(int64_t now, int64_t exposed);
@@ -188,6 +195,7 @@ class Runtime {
   std::atomic<Phase> phase_{Phase::kDemand};
   std::atomic<const void*> driver_{nullptr};
   std::atomic<int64_t> matched_{0}, mismatched_{0};
+  std::atomic<int64_t> shape_bytes_{0}, record_bytes_{0};  // kept by the driving thread, read by anyone
 
   // The driving thread's, under marks_lock_ where marks are concerned.
   mutable os::FutexLock marks_lock_;

@@ -4,6 +4,14 @@
 #include <utility>
 
 namespace thermocline::runtime {
+namespace {
+
+template <typename T>
+size_t HeapBytes(const std::vector<T>& items) {
+  return items.capacity() * sizeof(T);
+}
+
+}  // namespace
 
 Shape::Shape(profile::Profile the_profile, plan::MigrationPlan the_plan)
     : profile(std::move(the_profile)), plan(std::make_shared<const plan::MigrationPlan>(std::move(the_plan))) {
@@ -20,6 +28,21 @@ Shape::Shape(profile::Profile the_profile, plan::MigrationPlan the_plan)
     if (placement.birth == kNoLayer || placement.ordinal < 0 || placement.region == plan::Region::kFixed) continue;
     slot_at(placement.birth, placement.ordinal) = {placement.bytes, placement.offset};
   }
+}
+
+Bytes Shape::MemoryBytes() const {
+  size_t bytes = sizeof(Shape) + sizeof(plan::MigrationPlan) + HeapBytes(profile.layers) + HeapBytes(profile.tensors) +
+                 HeapBytes(measured_seconds) + HeapBytes(slots_) + HeapBytes(plan->placements) +
+                 HeapBytes(plan->layers) + HeapBytes(plan->resident_at_start) +
+                 HeapBytes(plan->predicted_exposed_per_layer);
+  for (const profile::Layer& layer : profile.layers) bytes += layer.name.capacity();
+  for (const profile::Tensor& tensor : profile.tensors) bytes += HeapBytes(tensor.accesses);
+  for (const std::vector<Slot>& slots : slots_) bytes += HeapBytes(slots);
+  for (const plan::LayerActions& actions : plan->layers) {
+    bytes += HeapBytes(actions.release) + HeapBytes(actions.write_back) + HeapBytes(actions.provide) +
+             HeapBytes(actions.fetch) + HeapBytes(actions.need);
+  }
+  return Bytes(static_cast<int64_t>(bytes));
 }
 
 bool Matches(const Shape& shape, const std::vector<Identity>& log) {

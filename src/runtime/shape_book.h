@@ -38,6 +38,8 @@ class Shape {
     return slot.rounded == identity.rounded ? slot.offset : kUnknown;
   }
   int64_t layer_count() const { return std::ssize(profile.layers); }
+  // Of the profile, the plan and the look-up of places.
+  Bytes MemoryBytes() const;
 
   profile::Profile profile;
   std::shared_ptr<const plan::MigrationPlan> plan;

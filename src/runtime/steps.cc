@@ -310,11 +310,13 @@ absl::Status Runtime::FinishProfile() {
     if (profile::SequenceHash(shapes_[i]->profile) != hash) continue;
     shapes_[i] = std::move(shape);
     active_ = i;
+    CountShapes();
     return absl::OkStatus();
   }
   if (shapes_.size() == kMostShapes) shapes_.erase(shapes_.begin());
   shapes_.push_back(std::move(shape));
   active_ = shapes_.size() - 1;
+  CountShapes();
   return absl::OkStatus();
 }
 
@@ -356,9 +358,16 @@ absl::Status Runtime::Replan(Shape& shape) {
   next->trial = shape.trial;
   next->measured_seconds = std::move(shape.measured_seconds);
   shapes_[active_] = std::move(next);
+  CountShapes();
   plan_running_ = false;  // the mover learns of it when the next step begins
   ++replans_;
   return absl::OkStatus();
+}
+
+void Runtime::CountShapes() {
+  int64_t bytes = 0;
+  for (const std::unique_ptr<Shape>& shape : shapes_) bytes += shape->MemoryBytes().count();
+  shape_bytes_ = bytes;
 }
 
 void Runtime::JoinHeadAndTail(profile::Profile* profile) {
@@ -426,7 +435,12 @@ void Runtime::RecordStep(bool profiled, double seconds) {
   step.bytes_out = now.bytes_out - step_mover_stats_.bytes_out;
   step.demand_fetches = now.demand_fetches - step_mover_stats_.demand_fetches;
   step.profiled = profiled;
-  if (phase_.load() == Phase::kPlaced) step.planner = shapes_[active_]->plan->planner;
+  if (phase_.load() == Phase::kPlaced) {
+    const plan::MigrationPlan& plan = *shapes_[active_]->plan;
+    step.planner = plan.planner;
+    step.predicted_seconds = plan.predicted_seconds;
+    step.predicted_exposed_seconds = plan.predicted_exposed_seconds;
+  }
   if (recording_) {
     recording_ = false;
     record_.moves = mover_->TakeRecords();
@@ -437,6 +451,9 @@ void Runtime::RecordStep(bool profiled, double seconds) {
     record_.steps.erase(record_.steps.begin() + kFirstRecords, record_.steps.begin() + kMostRecords / 2);
   }
   record_.steps.push_back(step);
+  record_bytes_ = static_cast<int64_t>(record_.steps.capacity() * sizeof(StepRecord) +
+                                       record_.layers.capacity() * sizeof(LayerRecord) +
+                                       record_.moves.capacity() * sizeof(migrate::MoveRecord));
   const bool placed = phase_.load() == Phase::kPlaced;
   if (placed && record_.recorded_step < 0 && shapes_[active_]->steps + 1 >= kRecordedStep) record_next_ = true;
 }
@@ -460,6 +477,8 @@ void Runtime::RecordLayer(int64_t now, int64_t exposed) {
   layer.start = (layer_began_ - step_began_) * 1e-9;
   layer.end = (now - step_began_) * 1e-9;
   layer.exposed_seconds = exposed * 1e-9;
+  const std::vector<double>& predicted = shapes_[active_]->plan->predicted_exposed_per_layer;
+  if (layer_.load() < std::ssize(predicted)) layer.predicted_exposed_seconds = predicted[layer_.load()];
   layer.fast_bytes = settings_.granule_bytes * residency.frames_in_use;
   layer.slow_bytes = settings_.granule_bytes * std::max<int64_t>(0, residency.backed - residency.frames_in_use);
   layer.bytes_in = moved.bytes_in - layer_mover_stats_.bytes_in;

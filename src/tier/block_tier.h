@@ -42,6 +42,10 @@ struct BlockTierStats {
   int64_t failures = 0;
   int in_flight = 0;
   Bytes cached;  // bytes of this tier that the operating system keeps in memory all the same; they count as fast
+  // Of tiers that wear, an SSD: what was written in the current day, and in a day at the mean rate so far. Both are
+  // counted from the tier's creation, its own measurement included.
+  Bytes written_today;
+  Bytes written_per_day;
 };
 
 class BlockTier {

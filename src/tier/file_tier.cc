@@ -193,6 +193,8 @@ int FileTier::ReadSync(SlotId slot, void* memory) {
 BlockTierStats FileTier::Stats() const {
   BlockTierStats stats = transfers_.Stats();
   stats.cached = file_->Cached();
+  stats.written_today = WrittenToday();
+  stats.written_per_day = WrittenPerDay();
   return stats;
 }
 

@@ -59,10 +59,6 @@ class FileTier final : public BlockTier {
   // Asks the system what the page cache holds: a system call or more, not for a hot path.
   BlockTierStats Stats() const override;
 
-  // Bytes written in the current day, counted from the tier's creation.
-  Bytes WrittenToday() const;
-  // Bytes a day at the mean rate since the creation.
-  Bytes WrittenPerDay() const;
   const std::vector<ProbeRecord>& probes() const { return probes_; }
   bool direct() const { return file_->direct(); }
   int fd() const { return file_->fd(); }
@@ -75,6 +71,8 @@ class FileTier final : public BlockTier {
   void Grow();
   int Refusal(const Transfer& transfer);  // 0, or the errno with which it is refused
   int64_t Today() const;
+  Bytes WrittenToday() const;
+  Bytes WrittenPerDay() const;
 
   const FileTierOptions options_;
   FileSystem& files_;

@@ -172,16 +172,18 @@ Bytes SlowFile::FreeOnDisk() const {
 
 Bytes SlowFile::Cached() const {
   const int64_t bytes = size_.load(std::memory_order_relaxed);
-  std::lock_guard<std::mutex> lock(cached_mutex_);
+  // While another thread counts, the last count: that thread may have been lost in a fork.
+  const std::unique_lock<std::mutex> lock(cached_mutex_, std::try_to_lock);
   const int64_t start = MonotonicClock().NowNanos();
-  if (bytes == 0 || start < count_again_nanos_) return cached_;
+  const auto last = [this] { return Bytes(cached_.load(std::memory_order_relaxed)); };
+  if (!lock.owns_lock() || bytes == 0 || start < count_again_nanos_) return last();
   int64_t cached = -ENOSYS;
   if (cachestat_) cached = files_.CachedByCachestat(fd_, bytes);
   if (cached < 0) cached = files_.CachedByMincore(fd_, bytes);
-  if (cached >= 0) cached_ = Bytes(cached);
+  if (cached >= 0) cached_.store(cached, std::memory_order_relaxed);
   const int64_t end = MonotonicClock().NowNanos();
-  count_again_nanos_ = end + 20 * (end - start);
-  return cached_;
+  count_again_nanos_ = end + (direct_ && !cachestat_ ? 1000 : 20) * (end - start);
+  return last();
 }
 
 }  // namespace thermocline::tier

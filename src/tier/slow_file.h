@@ -37,7 +37,8 @@ class SlowFile {
   // Free space that this user may take, by statfs; 0 when it can't be asked.
   Bytes FreeOnDisk() const;
   // What the page cache holds of the file. Counted anew when the last count has cost less than a twentieth of the time
-  // since: before Linux 6.5 a count of a large file takes long.
+  // since: before Linux 6.5 a count of a large file takes long. It then is a thousandth where transfers go past the
+  // cache, as little can be found.
   Bytes Cached() const;
 
   const std::vector<ProbeRecord>& probes() const { return probes_; }
@@ -54,7 +55,7 @@ class SlowFile {
   std::atomic<int64_t> size_{0};
   bool cachestat_ = true;
   mutable std::mutex cached_mutex_;
-  mutable Bytes cached_;
+  mutable std::atomic<int64_t> cached_{0};
   mutable int64_t count_again_nanos_ = 0;
   std::vector<ProbeRecord> probes_;
 };

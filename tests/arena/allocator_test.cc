@@ -58,6 +58,18 @@ TEST_F(AllocatorTest, EverySizeIsAlignedUsableAndFreedOnce) {
   EXPECT_EQ(allocator_->Stats().live, Bytes(0));
 }
 
+TEST_F(AllocatorTest, BookkeepingCountsTheRegistryTheTouchedPageIndexAndTheTouchedGranuleTable) {
+  constexpr int kTensors = 1000;
+  constexpr int64_t kIndexedByAPage = 4096 / sizeof(uint32_t) * 4096;
+  for (int i = 0; i < kTensors; ++i) ASSERT_NE(New(KiB(32)), nullptr);
+  const Bytes spread = KiB(32) * kTensors;
+  const int64_t least = kTensors * static_cast<int64_t>(sizeof(Allocation)) + spread.count() / kIndexedByAPage * 4096 +
+                        spread / kGranule * static_cast<int64_t>(sizeof(Granule));
+  const int64_t counted = (allocator_->Stats().metadata + residency_->MetadataBytes()).count();
+  EXPECT_GE(counted, least);
+  EXPECT_LE(counted, least + 6 * 4096) << "what was not touched takes no memory";
+}
+
 TEST_F(AllocatorTest, WhatLivesIsDistinctKeepsItsBytesAndStaysWithinTheBudget) {
   std::mt19937_64 random(3);
   std::map<char*, std::pair<int64_t, char>> live;

@@ -104,6 +104,24 @@ TEST(FramePoolTest, LargeFramesAreHugePagesAndStaySoWhereTheyMove) {
   memory.Unmap(elsewhere, kLarge * kCount);
 }
 
+TEST(FramePoolTest, FastMemoryOutsideTakesFramesAtOnceAndGivesThemBackOneByOne) {
+  CountingMemory memory;
+  const auto pool = *FramePool::Create(memory, kGranule, 10, 20);
+  for (int i = 0; i < 6; ++i) pool->Take();
+  pool->SetOutside(kGranule * 2 + Bytes(1), 4);
+  EXPECT_EQ(pool->limit(), 7);
+  EXPECT_EQ(pool->budget(), 10);
+  EXPECT_EQ(pool->peak_bytes(), kGranule * 8 + Bytes(1));
+  pool->SetOutside(Bytes(0), 4);
+  EXPECT_EQ(pool->limit(), 8);
+  pool->SetOutside(Bytes(0), 4);
+  EXPECT_EQ(pool->limit(), 9);
+  pool->SetOutside(kGranule * 50, 4);
+  EXPECT_EQ(pool->limit(), 4) << "a touch needs so many";
+  pool->SetLimit(3);
+  EXPECT_EQ(pool->limit(), 3) << "and no more than the budget has";
+}
+
 TEST(FramePoolTest, AFrameThatCannotBeMappedIsNotCounted) {
   CountingMemory memory;
   auto pool = *FramePool::Create(memory, kGranule, 4, 4);

@@ -39,6 +39,15 @@ TEST(SlabAllocatorTest, OnlyTheBeginningOfALiveObjectCanBeFreed) {
   EXPECT_EQ(slabs.Allocate(size_class), -1);
 }
 
+TEST(SlabAllocatorTest, CountsABitForEachObjectThatItsSpansHold) {
+  SlabAllocator slabs;
+  const int64_t before = slabs.MetadataBytes();
+  for (int i = 0; i < 100; ++i) slabs.AddSpan(SlabAllocator::ClassOf(64), i * SlabAllocator::kSpanBytes);
+  const int64_t bitmaps = 100 * (SlabAllocator::kSpanBytes / 64 / 8);
+  EXPECT_GT(slabs.MetadataBytes() - before, bitmaps);
+  EXPECT_LT(slabs.MetadataBytes() - before, 2 * bitmaps);
+}
+
 TEST(SlabAllocatorTest, ObjectsNeverOverlapUnderRandomUse) {
   for (uint64_t seed = 1; seed <= 5; ++seed) {
     std::mt19937_64 random(seed);

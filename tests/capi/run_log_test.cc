@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/runtime/settings.h"
 #include "tests/capi/network_on_capi.h"
+#include "tests/tier/faulty_file_system.h"
 
 namespace thermocline {
 namespace {
@@ -73,6 +74,37 @@ TEST(RunLogOfARun, SaysOfEachStepWhichPlanItRanBy) {
   EXPECT_EQ(log.steps[1].planner, "");
   EXPECT_EQ(log.steps[5].planner, "interval");
   EXPECT_EQ(log.steps[7].planner, "interval, in place");
+}
+
+TEST(RunLogOfARun, SetsWhatThePlanPredictedBesideWhatHappened) {
+  const report::RunLog log = LogOf("2MiB", "emulated:in=500MB/s,out=500MB/s");
+  ASSERT_EQ(log.steps.size(), 10);
+  EXPECT_EQ(log.steps[0].predicted_seconds, 0) << "by demand";
+  for (int step = 2; step < 10; ++step) {
+    EXPECT_GT(log.steps[step].predicted_seconds, 0) << step;
+    EXPECT_GE(log.steps[step].predicted_seconds, log.steps[step].predicted_exposed_seconds) << step;
+  }
+  const auto& layers = log.recorded.layers;
+  ASSERT_GT(layers.size(), 12);
+  double predicted = 0;
+  for (const report::RunLayer& layer : layers) {
+    EXPECT_GE(layer.predicted_exposed_seconds, 0) << layer.name;
+    predicted += layer.predicted_exposed_seconds;
+  }
+  const double of_the_step = log.steps[static_cast<size_t>(log.recorded.index)].predicted_exposed_seconds;
+  EXPECT_GT(of_the_step, 0) << "the link is half of what it needs";
+  EXPECT_NEAR(predicted, of_the_step, 0.01 * of_the_step);
+}
+
+TEST(RunLogOfARun, SaysWhatADiskIsWrittenToInADay) {
+  const report::RunLog log = LogOf("2MiB", "file:" + tier::SlowTestDirectory());
+  Bytes of_the_steps;
+  for (const report::RunStep& step : log.steps) of_the_steps += step.bytes_out;
+  ASSERT_GT(of_the_steps, Bytes(0));
+  EXPECT_GE(log.written_today, of_the_steps);
+  EXPECT_GE(log.written_per_day, log.written_today) << "the run took less than a day";
+  const report::RunLog emulated = LogOf("2MiB", kEmulated);
+  EXPECT_EQ(emulated.written_today + emulated.written_per_day, Bytes(0)) << "memory does not wear";
 }
 
 TEST(ProgramName, IsThatOfTheFileOrOfThePythonScript) {

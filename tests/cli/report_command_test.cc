@@ -21,6 +21,17 @@ TEST_F(ReportCommand, WritesOnePageAndAPerfettoTrace) {
   EXPECT_TRUE(nlohmann::json::parse(Read(Path("trace.json"))).contains("traceEvents"));
 }
 
+TEST_F(ReportCommand, SetsWhatThePlanPredictedBesideWhatHappened) {
+  const std::string run = Write("planned.json",
+                                "{\"run_log_version\":1,\"name\":\"planned\",\"steps\":[{\"seconds\":9},"
+                                "{\"seconds\":2.5,\"exposed_seconds\":0.5,\"planner\":\"lookahead\","
+                                "\"predicted_seconds\":2.25,\"predicted_exposed_seconds\":0.25}]}");
+  const SubprocessResult result = Thermocline({"report", run, "-o", Path("report.html")});
+  ASSERT_EQ(result.exit_status, 0) << result.err;
+  EXPECT_THAT(result.err, HasSubstr("planned: 2.5 s a step by plan, 500 ms of it exposed; predicted 2.25 s and 250 ms "
+                                    "(medians of 1 steps)"));
+}
+
 TEST_F(ReportCommand, SaysWhatIsWrongAndLeavesNoPage) {
   const std::string bad = Write("bad.json", "{\"run_log_version\":1,\n\"steps\":[{}]}");
   const SubprocessResult result = Thermocline({"report", bad, "-o", Path("report.html")});

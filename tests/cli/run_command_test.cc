@@ -31,6 +31,15 @@ TEST_F(RunCommand, PlacesTheAllocationsOfAnUnmodifiedProgram) {
   EXPECT_THAT(result.err, AllOf(HasSubstr("thermocline: peak 8.0"), HasSubstr("of 16.0 MiB fast memory")));
 }
 
+TEST_F(RunCommand, SaysWhatADayOfItWritesToTheDisk) {
+  std::vector<std::string> command = kCopy;
+  command[3] = "bs=32M";
+  command.push_back("iflag=fullblock");  // reads on until the buffer is full
+  const SubprocessResult result = Thermocline(RunWith({"--fast", "16MiB", "--planner", "lru"}, command));
+  EXPECT_EQ(result.exit_status, 0) << result.err;
+  EXPECT_THAT(result.err, HasSubstr(" written a day at this rate), waited"));
+}
+
 TEST_F(RunCommand, KeepsTheStatisticsOfEachProcess) {
   const std::string stats = Path("stats.jsonl");
   ASSERT_EQ(

@@ -53,6 +53,9 @@ TEST(HtmlReport, HoldsEveryRunEvenOneThatOnlyHasSteps) {
   EXPECT_TRUE(data[0]["recorded"].is_null());
   EXPECT_EQ(data[0]["steps"].size(), 4);
   EXPECT_EQ(data[1]["recorded"]["migrations"].size(), 6);
+  EXPECT_DOUBLE_EQ(data[1]["predicted"], 2.05);
+  EXPECT_DOUBLE_EQ(data[1]["steps"][3][7], 0.005);
+  EXPECT_DOUBLE_EQ(data[1]["recorded"]["layers"][2][8], 0.005);
   EXPECT_DOUBLE_EQ(data[1]["seconds"], 2.2);
 }
 

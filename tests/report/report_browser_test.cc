@@ -49,7 +49,8 @@ TEST_F(ReportInABrowser, DrawsItsChartsAndTables) {
   EXPECT_THAT(dom, HasSubstr("thermocline-20</td>"));
   EXPECT_THAT(dom, HasSubstr(">20.0 MiB</td>"));
   EXPECT_THAT(dom, HasSubstr("6 in all: 6.00 MiB in, 6.00 MiB out"));
-  EXPECT_THAT(dom, HasSubstr("In all 20.0 ms of waiting"));
+  EXPECT_THAT(dom, HasSubstr("In all 20.0 ms of waiting for data or for frames; the plan predicted 5.00 ms."));
+  EXPECT_THAT(dom, HasSubstr(">2.05 s</td>"));
 }
 
 TEST_F(ReportInABrowser, ShowsHostileNamesAsText) {

@@ -82,6 +82,16 @@ TEST(RunLog, SummaryIsTheMedianWithoutTheProfiledStep) {
   EXPECT_EQ(Summarize(RunLog()).seconds, 0);
 }
 
+TEST(RunLog, ComparesPredictionsWithTheStepsThatHaveOne) {
+  const PredictionSummary summary = SummarizePredictions(SampleLog("r"));
+  EXPECT_EQ(summary.steps, 2);
+  EXPECT_DOUBLE_EQ(summary.seconds, 2.25);
+  EXPECT_DOUBLE_EQ(summary.exposed_seconds, 0.025);
+  EXPECT_DOUBLE_EQ(summary.predicted_seconds, 2.05);
+  EXPECT_DOUBLE_EQ(summary.predicted_exposed_seconds, 0.005);
+  EXPECT_EQ(SummarizePredictions(RunLog()).steps, 0);
+}
+
 TEST(Lanes, BarsThatOverlapLieInDifferentLanesAndLanesAreReused) {
   const auto move = [](tier::Direction direction, double start, double end) {
     Migration m;

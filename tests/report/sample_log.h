@@ -22,6 +22,8 @@ inline RunLog SampleLog(const std::string& name) {
   log.peak_bytes = MiB(100);
   log.peak_fast_bytes = MiB(19);
   log.granule_bytes = MiB(2);
+  log.written_today = MiB(70);
+  log.written_per_day = GiB(3);
   log.tiers = {{"file:/var/tmp", BytesPerSecond(1.3e9), BytesPerSecond(1.1e9)}};
   for (int i = 0; i < 4; ++i) {
     RunStep step;
@@ -30,6 +32,10 @@ inline RunLog SampleLog(const std::string& name) {
     step.bytes_in = MiB(10);
     step.bytes_out = MiB(8);
     step.profiled = i == 0;
+    if (i > 1) {
+      step.predicted_seconds = 2.05;
+      step.predicted_exposed_seconds = 0.005;
+    }
     log.steps.push_back(step);
   }
   log.recorded.index = 2;
@@ -39,6 +45,7 @@ inline RunLog SampleLog(const std::string& name) {
     layer.start = 0.7 * i;
     layer.end = 0.7 * (i + 1);
     layer.exposed_seconds = i == 2 ? 0.02 : 0;
+    layer.predicted_exposed_seconds = i == 2 ? 0.005 : i == 1 ? 0 : -1;
     layer.fast_bytes = MiB(10 + i);
     layer.slow_bytes = MiB(30 * i);
     log.recorded.layers.push_back(layer);

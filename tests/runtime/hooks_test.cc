@@ -163,6 +163,20 @@ TEST_F(Hooks, ProfileNoMarkedStepWhereAPlanWasGiven) {
   EXPECT_EQ(runtime_->Stats().profiles, 1) << "another step, and so profiled";
 }
 
+TEST_F(Hooks, TheProfileAndThePlanCountAsBookkeeping) {
+  Step(0);
+  ASSERT_TRUE(runtime_->StartProfile().ok());
+  Step(1);
+  const Bytes before = runtime_->Stats().metadata;
+  ASSERT_TRUE(runtime_->EndProfile().ok());
+  const runtime::Shape& shape = *runtime_->current_shape();
+  const size_t least =
+      shape.profile.tensors.size() * sizeof(profile::Tensor) + shape.profile.layers.size() * sizeof(profile::Layer) +
+      shape.plan->placements.size() * sizeof(plan::Placement) + shape.plan->layers.size() * sizeof(plan::LayerActions);
+  ASSERT_GT(least, 2000u);
+  EXPECT_GE(runtime_->Stats().metadata - before, Bytes(static_cast<int64_t>(least)));
+}
+
 TEST_F(Hooks, SayWhatIsOutOfOrder) {
   EXPECT_EQ(runtime_->EndProfile().code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_TRUE(runtime_->AddLayer("before any profile").ok());

@@ -128,6 +128,23 @@ class NoDirectFileSystem : public FaultyFileSystem {
   }
 };
 
+// As that, and what is written to the first `kept_bytes` of a file stays in the page cache.
+class KeepsCacheFileSystem : public NoDirectFileSystem {
+ public:
+  explicit KeepsCacheFileSystem(int64_t kept_bytes, bool has_cachestat = true)
+      : kept_bytes_(kept_bytes), has_cachestat_(has_cachestat) {}
+  int DropCache(int fd, int64_t offset, int64_t bytes) override {
+    return offset < kept_bytes_ ? 0 : real_.DropCache(fd, offset, bytes);
+  }
+  int64_t CachedByCachestat(int fd, int64_t bytes) override {
+    return has_cachestat_ ? real_.CachedByCachestat(fd, bytes) : -ENOSYS;
+  }
+
+ private:
+  const int64_t kept_bytes_;
+  const bool has_cachestat_;
+};
+
 // Now and then moves only a part, or is interrupted.
 class ShortTransfersFileSystem : public FaultyFileSystem {
  public:

@@ -138,11 +138,11 @@ TEST(FileTierTest, PastTheDaysWritesItKeepsReadingButWritesNoMoreUntilTomorrow) 
   for (int i = 0; i < 3; ++i) EXPECT_EQ(MoveOne(**tier, Direction::kOut, slot, frames[0]), 0);
   EXPECT_EQ(MoveOne(**tier, Direction::kOut, slot, frames[0]), EDQUOT);
   EXPECT_EQ(MoveOne(**tier, Direction::kIn, slot, frames[0]), 0);
-  EXPECT_EQ((*tier)->WrittenToday(), KiB(64) * 3);
+  EXPECT_EQ((*tier)->Stats().written_today, KiB(64) * 3);
   clock.now = int64_t{43'200} * 1'000'000'000;
-  EXPECT_EQ((*tier)->WrittenPerDay(), KiB(64) * 6);
+  EXPECT_EQ((*tier)->Stats().written_per_day, KiB(64) * 6);
   clock.now = int64_t{86'401} * 1'000'000'000;
-  EXPECT_EQ((*tier)->WrittenToday(), Bytes(0));
+  EXPECT_EQ((*tier)->Stats().written_today, Bytes(0));
   EXPECT_EQ(MoveOne(**tier, Direction::kOut, slot, frames[0]), 0);
 }
 

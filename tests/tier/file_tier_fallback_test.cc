@@ -35,17 +35,8 @@ TEST(FileTierTest, WithoutODirectItWritesThroughAndKeepsNothingCached) {
 }
 
 TEST(FileTierTest, CountsWhatStaysInThePageCache) {
-  class KeepsCache : public NoDirectFileSystem {
-   public:
-    explicit KeepsCache(bool has_cachestat) : has_cachestat_(has_cachestat) {}
-    int DropCache(int, int64_t, int64_t) override { return 0; }
-    int64_t CachedByCachestat(int fd, int64_t bytes) override {
-      return has_cachestat_ ? real_.CachedByCachestat(fd, bytes) : -ENOSYS;
-    }
-    const bool has_cachestat_;
-  };
   for (const bool has_cachestat : {true, false}) {
-    KeepsCache files(has_cachestat);
+    KeepsCacheFileSystem files(1 << 20, has_cachestat);
     const auto tier = FileTier::Create(Options(), files);
     ASSERT_TRUE(tier.ok()) << tier.status();
     const Frames frames(1, KiB(64));

@@ -115,24 +115,25 @@ __attribute__((destructor)) void WriteStats() {
   stats.struct_size = sizeof(stats);
   if (tc_get_stats(runtime, &stats) != TC_OK) return;
   const runtime::RhythmStats rhythm = runtime->runtime->rhythm_stats();
-  char line[768];
-  const int length =
-      snprintf(line, sizeof(line),
-               "{\"pid\": %d, \"fast_budget_bytes\": %llu, \"peak_fast_bytes\": %llu, \"peak_live_bytes\": %llu, "
-               "\"bytes_in\": %llu, \"bytes_out\": %llu, \"exposed_seconds\": %.6f, \"demand_fetches\": %llu, "
-               "\"steps\": %llu, \"matched_allocations\": %llu, \"mismatched_allocations\": %llu, \"rhythm\": "
-               "{\"sought\": %s, \"found\": %lld, \"lost\": %lld, \"allocations\": %lld, \"layers\": %lld, "
-               "\"placed_steps\": %lld}}\n",
-               static_cast<int>(getpid()), static_cast<unsigned long long>(stats.fast_budget_bytes),
-               static_cast<unsigned long long>(stats.peak_fast_bytes),
-               static_cast<unsigned long long>(stats.peak_live_bytes), static_cast<unsigned long long>(stats.bytes_in),
-               static_cast<unsigned long long>(stats.bytes_out), static_cast<double>(stats.exposed_nanos) * 1e-9,
-               static_cast<unsigned long long>(stats.demand_fetches), static_cast<unsigned long long>(stats.steps),
-               static_cast<unsigned long long>(stats.matched_allocations),
-               static_cast<unsigned long long>(stats.mismatched_allocations),
-               rhythm.sought && rhythm.pressed ? "true" : "false", static_cast<long long>(rhythm.found),
-               static_cast<long long>(rhythm.lost), static_cast<long long>(rhythm.allocations),
-               static_cast<long long>(rhythm.layers), static_cast<long long>(rhythm.placed_steps));
+  char line[1024];
+  const int length = snprintf(
+      line, sizeof(line),
+      "{\"pid\": %d, \"fast_budget_bytes\": %llu, \"peak_fast_bytes\": %llu, \"peak_live_bytes\": %llu, "
+      "\"bytes_in\": %llu, \"bytes_out\": %llu, \"written_per_day_bytes\": %llu, "
+      "\"exposed_seconds\": %.6f, \"demand_fetches\": %llu, \"steps\": %llu, "
+      "\"matched_allocations\": %llu, \"mismatched_allocations\": %llu, \"rhythm\": "
+      "{\"sought\": %s, \"found\": %lld, \"lost\": %lld, \"allocations\": %lld, \"layers\": %lld, "
+      "\"placed_steps\": %lld}}\n",
+      static_cast<int>(getpid()), static_cast<unsigned long long>(stats.fast_budget_bytes),
+      static_cast<unsigned long long>(stats.peak_fast_bytes), static_cast<unsigned long long>(stats.peak_live_bytes),
+      static_cast<unsigned long long>(stats.bytes_in), static_cast<unsigned long long>(stats.bytes_out),
+      static_cast<unsigned long long>(stats.written_per_day_bytes), static_cast<double>(stats.exposed_nanos) * 1e-9,
+      static_cast<unsigned long long>(stats.demand_fetches), static_cast<unsigned long long>(stats.steps),
+      static_cast<unsigned long long>(stats.matched_allocations),
+      static_cast<unsigned long long>(stats.mismatched_allocations), rhythm.sought && rhythm.pressed ? "true" : "false",
+      static_cast<long long>(rhythm.found), static_cast<long long>(rhythm.lost),
+      static_cast<long long>(rhythm.allocations), static_cast<long long>(rhythm.layers),
+      static_cast<long long>(rhythm.placed_steps));
   const int fd = open(g_stats_path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
   if (fd < 0 || Real().write(fd, line, static_cast<size_t>(length)) != length) {
     Complain("the statistics could not be written to ", g_stats_path);

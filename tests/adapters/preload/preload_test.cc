@@ -53,6 +53,7 @@ class Preload : public ::testing::Test {
     const auto stats = Stats();
     ASSERT_EQ(stats.size(), 1) << "the process placed nothing";
     EXPECT_GT(stats[0]["bytes_out"], 0) << "nothing was evicted, so nothing was tested";
+    EXPECT_GE(stats[0].at("written_per_day_bytes"), stats[0]["bytes_out"]) << "it took less than a day";
     EXPECT_LE(stats[0]["peak_fast_bytes"], kBudget);
   }
 
