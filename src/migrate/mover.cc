@@ -219,10 +219,11 @@ void Mover::KeepLocked(GranuleId id) {
 
 void Mover::WriteOutLocked() {
   while (!evictions_.empty() || !write_backs_.empty()) {
-    // What waits for a frame waits for a write-out first.
-    const bool urgent = residency_.HasDemandLocked() || (residency_.frames().available() == 0 && !arrivals_.empty());
-    if (InFlight() >= Depth(urgent)) return;
     const bool evict = !evictions_.empty();
+    // What waits for a frame waits for a write-out first.
+    const bool urgent =
+        evict || residency_.HasDemandLocked() || (residency_.frames().available() == 0 && !arrivals_.empty());
+    if (InFlight() >= Depth(urgent)) return;
     std::deque<WriteOut>& queue = evict ? evictions_ : write_backs_;
     const WriteOut next = queue.front();
     queue.pop_front();

@@ -54,7 +54,7 @@ class FullMemory final : public os::Memory {
 
 class MoverTest : public ::testing::Test {
  protected:
-  explicit MoverTest(int read_ahead = 0) : tier_(kGranule, kSlots) {
+  explicit MoverTest(int read_ahead = 0, int depth = 64) : tier_(kGranule, kSlots, depth) {
     arena::ResidencyOptions options;
     options.granule_bytes = kGranule;
     options.address_space = MiB(64);
