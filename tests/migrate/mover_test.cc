@@ -183,7 +183,7 @@ TEST_F(MoverTest, AReleaseOvertakesItsOwnWriteBackThatStillWaits) {
   Step();
   mover_->EnterLayer(2);
   Step();
-  ASSERT_EQ(Where(tensors.back()), Presence::kMapped);
+  EXPECT_EQ(Where(tensors.back()), Presence::kEvicting);
   tier_.Hold(false);
   Step(3);
   EXPECT_EQ(Where(tensors.back()), Presence::kHole);
