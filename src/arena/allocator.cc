@@ -95,6 +95,7 @@ void* Allocator::Allocate(Bytes bytes, Bytes alignment, bool own_pages, uint64_t
 void* Allocator::AllocateAt(int64_t offset, Bytes bytes, uint64_t* serial) {
   const Bytes rounded = Rounded(bytes);
   if (offset < planned_begin_ || offset + rounded.count() > planned_end_) return nullptr;
+  if (offset % kPage.count() != 0) return nullptr;  // its last page would not be marked as taken
   os::LockGuard guard(lock_);
   if (!TakePlannedPages(offset, rounded)) return nullptr;
   if (!RetainExtent(offset, rounded)) {

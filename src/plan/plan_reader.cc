@@ -20,6 +20,7 @@ constexpr int64_t kMaxGranule = int64_t{0xfffffffe};
 constexpr int64_t kMaxLayers = int64_t{1} << 24;
 constexpr int64_t kMaxInt = std::numeric_limits<int64_t>::max();
 constexpr int64_t kMaxOffset = int64_t{1} << 62;
+constexpr int64_t kPageBytes = 4096;  // no two tensors of a layout share one
 
 class PlanParser {
  public:
@@ -163,6 +164,9 @@ class PlanParser {
         return Wrong(absl::StrCat(which, " from layer ", placement.birth.value(), " on, but has only ", layers));
       }
       if (placement.region == Region::kFixed) continue;
+      if (placement.offset % kPageBytes != 0) {
+        return Wrong(absl::StrCat(which, " at ", placement.offset, ", which is no multiple of ", kPageBytes));
+      }
       if (placement.offset < plan_.layout_base || placement.offset + placement.bytes.count() > plan_.layout_end) {
         return Wrong(absl::StrCat(which, " at ", placement.offset, ", outside of its layout [", plan_.layout_base, ", ",
                                   plan_.layout_end, ")"));

@@ -111,6 +111,7 @@ TEST_F(AllocatorTest, APlannedPlaceIsTakenByOneAtATime) {
   void* const behind = allocator_->AllocateAt(base + 8192 + 40 * 1024, KiB(40), nullptr);
   EXPECT_NE(behind, nullptr);
   EXPECT_EQ(allocator_->AllocateAt(base - 4096, KiB(40), nullptr), nullptr) << "outside the planned area";
+  EXPECT_EQ(allocator_->AllocateAt(base + (1 << 20) + 64, KiB(40), nullptr), nullptr) << "within a page";
   EXPECT_EQ(allocator_->AllocateAt(allocator_->planned_end() - 4096, KiB(40), nullptr), nullptr);
   EXPECT_TRUE(allocator_->Free(first, nullptr));
   EXPECT_NE(allocator_->AllocateAt(base, KiB(48), nullptr), nullptr) << "free again";

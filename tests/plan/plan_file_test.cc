@@ -96,6 +96,7 @@ TEST(PlanFileTest, NumbersOutOfRangeAreRefused) {
   EXPECT_THAT(Refusal("\"deadline\": 0", "\"deadline\": 2"), HasSubstr("deadline 2"));
   EXPECT_THAT(Refusal("\"granule_bytes\": 2097152", "\"granule_bytes\": 2097153"), HasSubstr("power of two"));
   EXPECT_THAT(Refusal("\"bytes\": 4096", "\"bytes\": 4194304"), HasSubstr("outside of its layout"));
+  EXPECT_THAT(Refusal("\"offset\": 2097152", "\"offset\": 2097216"), HasSubstr("no multiple of 4096"));
   EXPECT_THAT(Refusal("\"bytes\": 4096", "\"bytes\": -1"), HasSubstr("placement 0"));
   EXPECT_THAT(Refusal("\"birth_layer\": 1", "\"birth_layer\": 2"), HasSubstr("layer 2"));
   EXPECT_THAT(Refusal("\"offset\": 2097152", "\"offset\": 4611686018427387904"), HasSubstr("2^62"));
