@@ -136,8 +136,10 @@ class Simulation {
       if (Free() <= 0) {
         rest.push_back(entry);
       } else {
-        Fetch fetch{timeline_.granules[g].granule, LayerId(use % timeline_.layers), true};
-        actions_[layer].fetch.push_back(fetch);
+        const std::vector<GranuleUse>& uses = timeline_.granules[g].uses;
+        // What is only ever read stays clean, and leaves without being written out.
+        const bool written = std::any_of(uses.begin(), uses.end(), [](const GranuleUse& u) { return u.write; });
+        actions_[layer].fetch.push_back({timeline_.granules[g].granule, LayerId(use % timeline_.layers), written});
         SetResident(g);
         states_[g].dirty = false;
       }

@@ -134,6 +134,7 @@ TEST(LiveTrialOutcome, WhereTouchesWaitOneByOneWaitingForAllStays) {
   for (int step = 0; step < 11; ++step) weights.Step(Weights::kGranules);
   const Tried tried = TrialOf((*runtime)->Record());
   EXPECT_LT(tried.wait.seconds, tried.in_place.seconds);
+  EXPECT_EQ(tried.wait.bytes_out, Bytes(0)) << "what is only read leaves without being written out";
   for (const std::string& planner : tried.kept) EXPECT_EQ(planner, kWait);
   EXPECT_EQ(weights.wrong(), 0);
 }
