@@ -10,6 +10,7 @@
 #include <mutex>
 #include <vector>
 
+#include "src/runtime/memory_owner.h"
 #include "src/runtime/runtime.h"
 
 namespace thermocline::runtime {
@@ -76,6 +77,7 @@ void InChild() {
   }
   guard.children.clear();
   g_children.store(0);
+  ForgetMemoryUsersAfterFork();
   guard.lock.ResetAfterFork();
 }
 

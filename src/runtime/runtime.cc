@@ -14,6 +14,7 @@
 #include "src/plan/rebase.h"
 #include "src/profile/choose_gate.h"
 #include "src/runtime/fork_guard.h"
+#include "src/runtime/memory_owner.h"
 #include "src/tier/measure_link.h"
 #include "src/tier/verifying_tier.h"
 
@@ -68,6 +69,7 @@ absl::Status Runtime::Open() {
   arena::ResidencyOptions options;
   options.granule_bytes = settings_.granule_bytes;
   options.frames = settings_.fast / settings_.granule_bytes;
+  budget_.store((settings_.granule_bytes * options.frames).count(), std::memory_order_relaxed);
   options.most_frames = std::max(options.frames, os::PhysicalMemory() / settings_.granule_bytes);
   options.address_space =
       RoundUp(std::max(GiB(64), os::PhysicalMemory() * kAddressSpacePerMemory), settings_.granule_bytes * 4);
@@ -93,10 +95,12 @@ absl::Status Runtime::Open() {
   if (absl::Status status = LoadPlan(); !status.ok()) return status;
   mover_->Start();
   GuardForks(this);
+  AddMemoryOwner(this, residency_->base(), residency_->size());
   return absl::OkStatus();
 }
 
 Runtime::~Runtime() {
+  RemoveMemoryOwner(this);
   UnguardForks(this);
   if (mover_ != nullptr) mover_->Stop();
 }
@@ -323,6 +327,7 @@ absl::Status Runtime::SetBudget(Bytes budget) {
                      FormatBytes(settings_.granule_bytes * (pinned + kFewest))));
   }
   residency_->SetFrameLimit(frames);
+  budget_.store((settings_.granule_bytes * frames).count(), std::memory_order_relaxed);
   if (absl::Status status = AwaitFrames(frames); !status.ok()) return status;
   profile_next_ = !shapes_.empty();  // its plans were made for another budget
   return absl::OkStatus();

@@ -99,6 +99,8 @@ class Runtime {
   profile::OperatorCheck::Result operator_check() const { return recorder_->operator_check(); }
   const char* profiler_name() const { return gate_->name(); }
   absl::Status SetBudget(Bytes budget);
+  // The fast budget now. Any thread, and signal handlers.
+  Bytes budget() const { return Bytes(budget_.load(std::memory_order_relaxed)); }
 
   RuntimeStats Stats() const;
   // nullptr before the first profiled step has ended.
@@ -195,6 +197,7 @@ class Runtime {
   std::atomic<Phase> phase_{Phase::kDemand};
   std::atomic<const void*> driver_{nullptr};
   std::atomic<int64_t> matched_{0}, mismatched_{0};
+  std::atomic<int64_t> budget_{0};  // bytes
   std::atomic<int64_t> shape_bytes_{0}, record_bytes_{0};  // kept by the driving thread, read by anyone
 
   // The driving thread's, under marks_lock_ where marks are concerned.

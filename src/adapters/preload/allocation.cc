@@ -11,11 +11,10 @@
 #include <algorithm>
 #include <atomic>
 
+#include "src/adapters/calls/calls.h"
 #include "src/adapters/preload/placement.h"
 #include "src/adapters/preload/real_calls.h"
 #include "src/capi/handle.h"
-
-#define THERMOCLINE_INTERPOSED extern "C" __attribute__((visibility("default")))
 
 namespace thermocline::preload {
 namespace {
@@ -40,8 +39,10 @@ void SayNoRoom(size_t bytes) {
   static std::atomic<bool> said{false};
   if (said.exchange(true)) return;
   char detail[160];
-  snprintf(detail, sizeof(detail), "%zu bytes: the program is told that there is no memory. Raise --fast, or name a slow "
-           "tier with more space", bytes);
+  snprintf(detail, sizeof(detail),
+           "%zu bytes: the program is told that there is no memory. Raise --fast, or name a slow "
+           "tier with more space",
+           bytes);
   Complain("no room in the fast and the slow tier for ", detail);
 }
 

@@ -9,11 +9,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "src/adapters/calls/calls.h"
 #include "src/adapters/preload/placement.h"
 #include "src/adapters/preload/real_calls.h"
-
-#define THERMOCLINE_INTERPOSED extern "C" __attribute__((visibility("default")))
-#define THERMOCLINE_FROM_RUNTIME thermocline::preload::IsOwnCode(__builtin_return_address(0))
 
 namespace thermocline::preload {
 namespace {

@@ -10,18 +10,15 @@
 
 #include <string>
 
+#include "src/adapters/calls/calls.h"
+#include "src/adapters/calls/real_calls.h"
 #include "src/adapters/preload/real_calls.h"
-#include "src/adapters/preload/resident_transfer.h"
 #include "src/base/parse_units.h"
 #include "src/capi/handle.h"
 
-// The linker's names for where this library begins and where its instructions end.
-extern "C" __attribute__((visibility("hidden"))) const char __ehdr_start[];
-extern "C" __attribute__((visibility("hidden"))) const char etext[];
-
 namespace thermocline::preload {
 
-THERMOCLINE_PRELOAD_THREAD_LOCAL int t_inside = 0;
+THERMOCLINE_CALLS_THREAD_LOCAL int t_inside = 0;
 std::atomic<uintptr_t> g_begin{0}, g_end{0};
 std::atomic<bool> g_placing{false};
 size_t g_threshold = 256 << 10;
@@ -76,7 +73,7 @@ void UnblockFaults() {
   sigemptyset(&faults);
   sigaddset(&faults, SIGSEGV);
   sigaddset(&faults, SIGBUS);
-  Real().pthread_sigmask(SIG_UNBLOCK, &faults, nullptr);
+  calls::Real().pthread_sigmask(SIG_UNBLOCK, &faults, nullptr);
 }
 
 void ReadChildren() {
@@ -95,6 +92,7 @@ void InForkedChild() { g_placing.store(false, std::memory_order_relaxed); }
 
 __attribute__((constructor(101))) void Start() {
   Real();
+  calls::Real();
   if (IsOff()) return;
   const Inside inside;
   ReadThreshold();
@@ -135,7 +133,7 @@ __attribute__((destructor)) void WriteStats() {
       static_cast<long long>(rhythm.allocations), static_cast<long long>(rhythm.layers),
       static_cast<long long>(rhythm.placed_steps));
   const int fd = open(g_stats_path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
-  if (fd < 0 || Real().write(fd, line, static_cast<size_t>(length)) != length) {
+  if (fd < 0 || calls::Real().write(fd, line, static_cast<size_t>(length)) != length) {
     Complain("the statistics could not be written to ", g_stats_path);
   }
   if (fd >= 0) close(fd);
@@ -155,7 +153,6 @@ tc_runtime* MakeRuntime() {
       const char* quiet = getenv("THERMOCLINE_QUIET");
       runtime->runtime->FollowRhythm(quiet == nullptr || strcmp(quiet, "1") != 0);
     }
-    SetTransferBudget(runtime);
     g_runtime.store(runtime, std::memory_order_release);
   }
   pthread_mutex_unlock(&g_making);
@@ -182,21 +179,17 @@ void* Own(void* pointer, size_t bytes) {
   return pointer;
 }
 
-bool IsWatching() { return g_watching; }
-
-bool IsOwnCode(const void* instruction) {
-  const char* at = static_cast<const char*>(instruction);
-  return at >= __ehdr_start && at < etext;
-}
-
 void Complain(const char* message, const char* detail) {
   const int saved = errno;
   const iovec parts[] = {{const_cast<char*>("thermocline: "), 13},
                          {const_cast<char*>(message), strlen(message)},
                          {const_cast<char*>(detail), strlen(detail)},
                          {const_cast<char*>("\n"), 1}};
-  static_cast<void>(!Real().writev(STDERR_FILENO, parts, 4));
+  static_cast<void>(!calls::Real().writev(STDERR_FILENO, parts, 4));
   errno = saved;
 }
 
 }  // namespace thermocline::preload
+
+// From the start, for the first placement may come at any time.
+bool thermocline::calls::IsWatching() { return preload::g_watching; }

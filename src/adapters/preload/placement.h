@@ -11,14 +11,12 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "src/adapters/calls/calls.h"
 #include "thermocline/thermocline.h"
 
 namespace thermocline::preload {
 
-// initial-exec: the library is there from the start, and other models allocate on a thread's first access.
-#define THERMOCLINE_PRELOAD_THREAD_LOCAL __thread __attribute__((tls_model("initial-exec")))
-
-extern THERMOCLINE_PRELOAD_THREAD_LOCAL int t_inside;
+extern THERMOCLINE_CALLS_THREAD_LOCAL int t_inside;
 // The addresses handed out so far, which all lie in the runtime's one reservation, where nothing else is ever mapped.
 extern std::atomic<uintptr_t> g_begin, g_end;
 extern std::atomic<bool> g_placing;
@@ -48,13 +46,6 @@ inline bool IsOurs(const void* address) {
 tc_runtime* Runtime();
 // Notes an address that the runtime handed out. nullptr is fine.
 void* Own(void* pointer, size_t bytes);
-
-// Whether signals and system calls are watched: as long as the process is not passing everything through.
-bool IsWatching();
-
-// Whether the address of an instruction is in this library, the runtime included: its own calls are let through as they
-// are. Use with __builtin_return_address(0) in an interposed function.
-bool IsOwnCode(const void* instruction);
 
 // "thermocline: MESSAGE" on stderr, without allocating.
 void Complain(const char* message, const char* detail = "");

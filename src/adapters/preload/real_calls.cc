@@ -71,12 +71,13 @@ void LookUp(const char* name, Function** function) {
 // The first call comes from the dynamic loader, or from this library's constructor, before there is a second thread.
 const RealCalls& Real() {
   const int state = g_state.load(std::memory_order_acquire);
-  if (state == kKnown) [[likely]] return g_real;
+  if (state == kKnown) [[likely]]
+    return g_real;
   if (state == kLooking) return g_bootstrap;
   FillBootstrap();
   g_state.store(kLooking, std::memory_order_release);
 #define THERMOCLINE_LOOK_UP(name, result, parameters) LookUp(#name, &g_real.name);
-  THERMOCLINE_REAL_CALLS(THERMOCLINE_LOOK_UP)
+  THERMOCLINE_REAL_ALLOCATION_CALLS(THERMOCLINE_LOOK_UP)
 #undef THERMOCLINE_LOOK_UP
   g_state.store(kKnown, std::memory_order_release);
   return g_real;

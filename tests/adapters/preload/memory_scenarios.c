@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "scenario.h"
+#include "tests/adapters/calls/scenario.h"
 
 void Integrity(void) {
   enum { kBlocks = 24 };

@@ -95,6 +95,8 @@ INSTANTIATE_TEST_SUITE_P(
         Named{"HandlerAfter", "AHandlerInstalledAfterwardsGetsWildFaults"},
         Named{"HandlerSeen", "AProgramSeesTheHandlersThatItSet"},
         Named{"BlockedEverything", "BlockedSignalsDoNotBlockFaults"},
+        Named{"BlockedInAThread", "AThreadThatBlocksFaultsTouchesEvictedMemory"},
+        Named{"OldHandlerAfter", "AHandlerInstalledBySignalGetsWildFaults"},
         Named{"HandlerMask", "AHandlerWithAFullMaskTouchesEvictedMemory"}),
     [](const auto& parameter) { return std::string(parameter.param.sentence); });
 

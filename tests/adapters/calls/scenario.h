@@ -1,15 +1,15 @@
 /* What the scenarios share. Each is a program's worth of behaviour in one function: it returns when all was right, and
  * ends the process with status 1 and a line on stderr when something was not. */
-#ifndef THERMOCLINE_TESTS_ADAPTERS_PRELOAD_SCENARIO_H_
-#define THERMOCLINE_TESTS_ADAPTERS_PRELOAD_SCENARIO_H_
+#ifndef THERMOCLINE_TESTS_ADAPTERS_CALLS_SCENARIO_H_
+#define THERMOCLINE_TESTS_ADAPTERS_CALLS_SCENARIO_H_
 
 #include <stddef.h>
 
 #define MIB ((size_t)1 << 20)
 
-#define CHECK(condition)                                        \
-  do {                                                          \
-    if (!(condition)) Fail(__FILE__, __LINE__, #condition);     \
+#define CHECK(condition)                                    \
+  do {                                                      \
+    if (!(condition)) Fail(__FILE__, __LINE__, #condition); \
   } while (0)
 
 void Fail(const char* file, int line, const char* what);
@@ -24,20 +24,12 @@ void EvictEverything(void);
 /* A file without a name that holds the bytes of Fill(bytes, seed), at its beginning. */
 int FilledFile(size_t bytes, unsigned seed);
 
-/* memory_scenarios.c */
-void Integrity(void);
-void Threads(void);
-void Resizing(void);
-void Zeroes(void);
-void Alignments(void);
-void DoubleFree(void);
-void ForkedCopies(void);
-void ForkedAllocations(void);
-void Advice(void);
-void LockedMemory(void);
-void ThreadStack(void);
-void Overflows(void);
-void Rhythm(void);
+struct Scenario {
+  const char* name;
+  void (*run)(void);
+};
+/* main: runs the scenario that the one argument names. Returns the exit status. */
+int RunScenario(const struct Scenario* scenarios, size_t count, int argc, char** argv);
 
 /* call_scenarios.c */
 void RawCall(void);
@@ -55,8 +47,10 @@ void HandlerBefore(void);
 void HandlerAfter(void);
 void HandlerSeen(void);
 void BlockedEverything(void);
+void BlockedInAThread(void);
+void OldHandlerAfter(void);
 void HandlerMask(void);
 void WildPointer(void);
 void SentSignal(void);
 
-#endif /* THERMOCLINE_TESTS_ADAPTERS_PRELOAD_SCENARIO_H_ */
+#endif /* THERMOCLINE_TESTS_ADAPTERS_CALLS_SCENARIO_H_ */

@@ -1,5 +1,6 @@
 // sigaction, signal and signal masks, in front of the C library's: the runtime's handler of SIGSEGV and SIGBUS is
-// neither displaced nor blocked, and the program still sees what it set.
+// neither displaced nor blocked, and the program still sees what it set. As long as no handler is there to be kept, and
+// nothing is watched, the calls go straight through.
 //
 // sigwait and its like need nothing: they take pending signals, and a fault is never pending.
 
@@ -10,19 +11,16 @@
 #include <sys/epoll.h>
 #include <sys/select.h>
 
-#include "src/adapters/preload/placement.h"
-#include "src/adapters/preload/real_calls.h"
+#include "src/adapters/calls/calls.h"
+#include "src/adapters/calls/real_calls.h"
 #include "src/os/fault_signal.h"
 
-#define THERMOCLINE_INTERPOSED extern "C" __attribute__((visibility("default")))
-#define THERMOCLINE_FROM_RUNTIME thermocline::preload::IsOwnCode(__builtin_return_address(0))
-
-namespace thermocline::preload {
+namespace thermocline::calls {
 namespace {
 
 // What this thread believes to have blocked, of the two that are never blocked.
 enum : unsigned char { kSegv = 1, kBus = 2 };
-THERMOCLINE_PRELOAD_THREAD_LOCAL unsigned char t_believed = 0;
+THERMOCLINE_CALLS_THREAD_LOCAL unsigned char t_believed = 0;
 
 bool IsFault(int signum) { return signum == SIGSEGV || signum == SIGBUS; }
 
@@ -67,8 +65,8 @@ void Remember(int how, const sigset_t* asked, sigset_t* old) {
 int SetMask(int (*real)(int, const sigset_t*, sigset_t*), int how, const sigset_t* asked, sigset_t* old) {
   const sigset_t copy = asked != nullptr ? *asked : sigset_t{};
   const Mask mask(asked != nullptr ? &copy : nullptr);
-  // Unblocking may do no harm.
-  const int result = real(how, mask.get(), old);
+  // What was blocked before signals were watched may be unblocked.
+  const int result = real(how, how == SIG_UNBLOCK && asked != nullptr ? &copy : mask.get(), old);
   if (result == 0) Remember(how, asked != nullptr ? &copy : nullptr, old);
   return result;
 }
@@ -89,49 +87,66 @@ int SetAction(int signum, const struct sigaction* action, struct sigaction* old)
   return -1;
 }
 
-}  // namespace
-}  // namespace thermocline::preload
-
-namespace preload = thermocline::preload;
-using preload::IsWatching;
-using preload::Real;
-
-THERMOCLINE_INTERPOSED int sigaction(int signum, const struct sigaction* action, struct sigaction* old) {
-  return THERMOCLINE_FROM_RUNTIME ? Real().sigaction(signum, action, old) : preload::SetAction(signum, action, old);
-}
-THERMOCLINE_INTERPOSED sighandler_t signal(int signum, sighandler_t handler) {
-  if (handler == SIG_ERR) {
-    errno = EINVAL;
-    return SIG_ERR;
-  }
+// `real`: for all that is not about faults, with `flags` as it does it itself.
+sighandler_t SetHandler(sighandler_t (*real)(int, sighandler_t), int signum, sighandler_t handler, int flags) {
+  if (!IsFault(signum) || !IsWatching() || handler == SIG_ERR) return real(signum, handler);
   struct sigaction action = {};
   action.sa_handler = handler;
-  action.sa_flags = SA_RESTART;
-  sigaddset(&action.sa_mask, signum);  // as the C library does; it also checks the number
+  action.sa_flags = flags;
   struct sigaction old = {};
-  return preload::SetAction(signum, &action, &old) == 0 ? old.sa_handler : SIG_ERR;
+  return SetAction(signum, &action, &old) == 0 ? old.sa_handler : SIG_ERR;
 }
-THERMOCLINE_INTERPOSED sighandler_t bsd_signal(int signum, sighandler_t handler) { return signal(signum, handler); }
+
+}  // namespace
+}  // namespace thermocline::calls
+
+namespace calls = thermocline::calls;
+using calls::IsWatching;
+using calls::Real;
+
+THERMOCLINE_INTERPOSED int sigaction(int signum, const struct sigaction* action, struct sigaction* old) {
+  return THERMOCLINE_FROM_RUNTIME ? Real().sigaction(signum, action, old) : calls::SetAction(signum, action, old);
+}
+THERMOCLINE_INTERPOSED sighandler_t signal(int signum, sighandler_t handler) {
+  return calls::SetHandler(Real().signal, signum, handler, SA_RESTART);
+}
+THERMOCLINE_INTERPOSED sighandler_t bsd_signal(int signum, sighandler_t handler) {
+  return calls::SetHandler(Real().signal, signum, handler, SA_RESTART);
+}
+THERMOCLINE_INTERPOSED sighandler_t ssignal(int signum, sighandler_t handler) {
+  return calls::SetHandler(Real().signal, signum, handler, SA_RESTART);
+}
+// What `signal` is called in a program that is compiled as strict C.
+THERMOCLINE_INTERPOSED sighandler_t __sysv_signal(int signum, sighandler_t handler) {
+  return calls::SetHandler(Real().__sysv_signal, signum, handler, SA_RESETHAND | SA_NODEFER);
+}
+THERMOCLINE_INTERPOSED sighandler_t sysv_signal(int signum, sighandler_t handler) {
+  return calls::SetHandler(Real().__sysv_signal, signum, handler, SA_RESETHAND | SA_NODEFER);
+}
 
 THERMOCLINE_INTERPOSED int sigprocmask(int how, const sigset_t* asked, sigset_t* old) {
   if (!IsWatching() || THERMOCLINE_FROM_RUNTIME) return Real().sigprocmask(how, asked, old);
-  return preload::SetMask(Real().sigprocmask, how, asked, old);
+  return calls::SetMask(Real().sigprocmask, how, asked, old);
 }
 THERMOCLINE_INTERPOSED int pthread_sigmask(int how, const sigset_t* asked, sigset_t* old) {
   if (!IsWatching() || THERMOCLINE_FROM_RUNTIME) return Real().pthread_sigmask(how, asked, old);
-  return preload::SetMask(Real().pthread_sigmask, how, asked, old);
+  return calls::SetMask(Real().pthread_sigmask, how, asked, old);
 }
 THERMOCLINE_INTERPOSED int sigsuspend(const sigset_t* mask) {
-  return IsWatching() ? Real().sigsuspend(preload::Mask(mask).get()) : Real().sigsuspend(mask);
+  return IsWatching() ? Real().sigsuspend(calls::Mask(mask).get()) : Real().sigsuspend(mask);
 }
 THERMOCLINE_INTERPOSED int ppoll(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* mask) {
-  return Real().ppoll(fds, count, timeout, IsWatching() ? preload::Mask(mask).get() : mask);
+  return Real().ppoll(fds, count, timeout, IsWatching() ? calls::Mask(mask).get() : mask);
+}
+THERMOCLINE_INTERPOSED int __ppoll_chk(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* mask,
+                                       size_t room) {
+  return Real().__ppoll_chk(fds, count, timeout, IsWatching() ? calls::Mask(mask).get() : mask, room);
 }
 THERMOCLINE_INTERPOSED int pselect(int count, fd_set* reads, fd_set* writes, fd_set* exceptions,
                                    const timespec* timeout, const sigset_t* mask) {
-  return Real().pselect(count, reads, writes, exceptions, timeout, IsWatching() ? preload::Mask(mask).get() : mask);
+  return Real().pselect(count, reads, writes, exceptions, timeout, IsWatching() ? calls::Mask(mask).get() : mask);
 }
 THERMOCLINE_INTERPOSED int epoll_pwait(int fd, struct epoll_event* events, int count, int timeout,
                                        const sigset_t* mask) {
-  return Real().epoll_pwait(fd, events, count, timeout, IsWatching() ? preload::Mask(mask).get() : mask);
+  return Real().epoll_pwait(fd, events, count, timeout, IsWatching() ? calls::Mask(mask).get() : mask);
 }

@@ -6,12 +6,11 @@
 
 #include <stdio.h>
 
-#include "src/adapters/preload/real_calls.h"
-#include "src/adapters/preload/resident_transfer.h"
+#include "src/adapters/calls/calls.h"
+#include "src/adapters/calls/real_calls.h"
+#include "src/adapters/calls/resident_transfer.h"
 
-#define THERMOCLINE_INTERPOSED extern "C" __attribute__((visibility("default")))
-
-namespace thermocline::preload {
+namespace thermocline::calls {
 namespace {
 
 // The items' bytes; false where they overflow, which is left to the C library.
@@ -52,58 +51,58 @@ size_t WriteItems(const void* buffer, size_t size, size_t bytes, FILE* stream) {
 }
 
 }  // namespace
-}  // namespace thermocline::preload
+}  // namespace thermocline::calls
 
-namespace preload = thermocline::preload;
-using preload::IsOurs;
-using preload::Real;
+namespace calls = thermocline::calls;
+using calls::Real;
+using thermocline::runtime::IsOwned;
 
 THERMOCLINE_INTERPOSED size_t fread(void* buffer, size_t size, size_t count, FILE* stream) {
   size_t bytes = 0;
-  if (!IsOurs(buffer) || !preload::TotalBytes(size, count, &bytes)) return Real().fread(buffer, size, count, stream);
-  const preload::StreamLock lock(stream);
-  return preload::ReadItems(buffer, size, bytes, stream);
+  if (!IsOwned(buffer) || !calls::TotalBytes(size, count, &bytes)) return Real().fread(buffer, size, count, stream);
+  const calls::StreamLock lock(stream);
+  return calls::ReadItems(buffer, size, bytes, stream);
 }
 THERMOCLINE_INTERPOSED size_t fread_unlocked(void* buffer, size_t size, size_t count, FILE* stream) {
   size_t bytes = 0;
-  if (!IsOurs(buffer) || !preload::TotalBytes(size, count, &bytes)) {
+  if (!IsOwned(buffer) || !calls::TotalBytes(size, count, &bytes)) {
     return Real().fread_unlocked(buffer, size, count, stream);
   }
-  return preload::ReadItems(buffer, size, bytes, stream);
+  return calls::ReadItems(buffer, size, bytes, stream);
 }
 THERMOCLINE_INTERPOSED size_t __fread_chk(void* buffer, size_t room, size_t size, size_t count, FILE* stream) {
   size_t bytes = 0;
-  if (!IsOurs(buffer) || !preload::TotalBytes(size, count, &bytes) || bytes > room) {
+  if (!IsOwned(buffer) || !calls::TotalBytes(size, count, &bytes) || bytes > room) {
     return Real().__fread_chk(buffer, room, size, count, stream);
   }
-  const preload::StreamLock lock(stream);
-  return preload::ReadItems(buffer, size, bytes, stream);
+  const calls::StreamLock lock(stream);
+  return calls::ReadItems(buffer, size, bytes, stream);
 }
 THERMOCLINE_INTERPOSED size_t __fread_unlocked_chk(void* buffer, size_t room, size_t size, size_t count, FILE* stream) {
   size_t bytes = 0;
-  if (!IsOurs(buffer) || !preload::TotalBytes(size, count, &bytes) || bytes > room) {
+  if (!IsOwned(buffer) || !calls::TotalBytes(size, count, &bytes) || bytes > room) {
     return Real().__fread_unlocked_chk(buffer, room, size, count, stream);
   }
-  return preload::ReadItems(buffer, size, bytes, stream);
+  return calls::ReadItems(buffer, size, bytes, stream);
 }
 THERMOCLINE_INTERPOSED size_t fwrite(const void* buffer, size_t size, size_t count, FILE* stream) {
   size_t bytes = 0;
-  if (!IsOurs(buffer) || !preload::TotalBytes(size, count, &bytes)) return Real().fwrite(buffer, size, count, stream);
-  const preload::StreamLock lock(stream);
-  return preload::WriteItems(buffer, size, bytes, stream);
+  if (!IsOwned(buffer) || !calls::TotalBytes(size, count, &bytes)) return Real().fwrite(buffer, size, count, stream);
+  const calls::StreamLock lock(stream);
+  return calls::WriteItems(buffer, size, bytes, stream);
 }
 THERMOCLINE_INTERPOSED size_t fwrite_unlocked(const void* buffer, size_t size, size_t count, FILE* stream) {
   size_t bytes = 0;
-  if (!IsOurs(buffer) || !preload::TotalBytes(size, count, &bytes)) {
+  if (!IsOwned(buffer) || !calls::TotalBytes(size, count, &bytes)) {
     return Real().fwrite_unlocked(buffer, size, count, stream);
   }
-  return preload::WriteItems(buffer, size, bytes, stream);
+  return calls::WriteItems(buffer, size, bytes, stream);
 }
 
 // A stream's buffer is read and written by the kernel at any time. A program may not look into it, so the C library's
 // own does as well.
 THERMOCLINE_INTERPOSED int setvbuf(FILE* stream, char* buffer, int mode, size_t bytes) {
-  return Real().setvbuf(stream, IsOurs(buffer) ? nullptr : buffer, mode, bytes);
+  return Real().setvbuf(stream, IsOwned(buffer) ? nullptr : buffer, mode, bytes);
 }
 THERMOCLINE_INTERPOSED void setbuffer(FILE* stream, char* buffer, size_t bytes) {
   setvbuf(stream, buffer, buffer != nullptr ? _IOFBF : _IONBF, bytes);

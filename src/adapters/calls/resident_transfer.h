@@ -5,8 +5,8 @@
 // piece goes through a buffer of its own. What comes out is what the one call would have done, as far as POSIX lets a
 // caller see: a read may be short where it may be short anyway. Thread safety: any thread. Errors: as the call; a piece
 // that fails after another has been done ends in a short count.
-#ifndef THERMOCLINE_ADAPTERS_PRELOAD_RESIDENT_TRANSFER_H_
-#define THERMOCLINE_ADAPTERS_PRELOAD_RESIDENT_TRANSFER_H_
+#ifndef THERMOCLINE_ADAPTERS_CALLS_RESIDENT_TRANSFER_H_
+#define THERMOCLINE_ADAPTERS_CALLS_RESIDENT_TRANSFER_H_
 
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -14,22 +14,20 @@
 #include <cerrno>
 #include <cstddef>
 
-#include "src/adapters/preload/placement.h"
+#include "src/runtime/memory_owner.h"
 
-namespace thermocline::preload {
+namespace thermocline::calls {
 
 // Which way the bytes go, as the program sees it.
 enum class Way { kIn, kOut };
 
-// The largest piece: an eighth of the fast budget, at most 4 MiB. Known once there is a runtime.
-extern size_t g_piece_bytes;
 inline constexpr int kPieceVectors = 1024;  // the kernel's own limit (IOV_MAX): a datagram is never cut by it
 
-// What calls in flight may have pinned at a time, all threads together, so that there are always frames for the
-// program's own touches. Called once, when there is a runtime.
-void SetTransferBudget(tc_runtime* runtime);
+// The largest piece of a transfer of these buffers: an eighth of the fast budget of the runtime that they are in, at
+// most 4 MiB.
+size_t PieceBytes(const iovec* vectors, int count);
 
-// A run of buffers of at most g_piece_bytes, resident as long as it lives.
+// A run of buffers that is resident as long as it lives.
 class ResidentPiece {
  public:
   ResidentPiece(Way way, const iovec* vectors, int count);
@@ -44,33 +42,35 @@ class ResidentPiece {
   void Finish(ssize_t bytes);
 
  private:
-  bool PinAll();
+  enum class Held { kAll, kNoRoom, kNoTensor };
+  Held PinAll();
   void UnpinAll();
   void Bounce();
 
   const Way way_;
   const iovec* const vectors_;
   const int count_;
-  size_t allowed_ = 0;  // of the transfer budget, taken by this piece
-  int pinned_ = 0;      // vectors [0, pinned_) are pinned, those that are ours
+  size_t allowed_ = 0;  // of what calls may have pinned, taken by this piece
+  int pinned_ = 0;      // vectors [0, pinned_) are pinned, those that are a runtime's
   iovec bounce_ = {nullptr, 0};
 };
 
 // Cuts a list of buffers into pieces, in order.
 class PieceCutter {
  public:
-  PieceCutter(const iovec* vectors, int count) : vectors_(vectors), count_(count) {}
+  PieceCutter(const iovec* vectors, int count) : vectors_(vectors), count_(count), most_(PieceBytes(vectors, count)) {}
   // The next piece in `piece`, which has room for kPieceVectors; returns how many vectors it has, 0 at the end.
   int Next(iovec* piece, size_t* bytes);
 
  private:
   const iovec* const vectors_;
   const int count_;
+  const size_t most_;
   int at_ = 0;
   size_t within_ = 0;
 };
 
-bool AnyIsOurs(const iovec* vectors, int count);
+bool AnyIsOwned(const iovec* vectors, int count);
 bool IsRegularFile(int fd);
 
 // call(vectors, count, done) moves the piece, `done` bytes having been moved before it, as readv and writev do. Goes on
@@ -81,7 +81,9 @@ ssize_t TransferResident(Way way, const iovec* vectors, int count, bool whole, c
   iovec piece[kPieceVectors];
   size_t done = 0;
   size_t bytes = 0;
-  for (int length = cutter.Next(piece, &bytes); length > 0; length = cutter.Next(piece, &bytes)) {
+  int length = cutter.Next(piece, &bytes);
+  if (length == 0) return call(vectors, count, 0);  // no bytes, but an empty datagram or an error
+  for (; length > 0; length = cutter.Next(piece, &bytes)) {
     ResidentPiece resident(way, piece, length);
     const ssize_t moved = call(resident.vectors(), resident.count(), done);
     resident.Finish(moved);
@@ -92,6 +94,6 @@ ssize_t TransferResident(Way way, const iovec* vectors, int count, bool whole, c
   return static_cast<ssize_t>(done);
 }
 
-}  // namespace thermocline::preload
+}  // namespace thermocline::calls
 
-#endif  // THERMOCLINE_ADAPTERS_PRELOAD_RESIDENT_TRANSFER_H_
+#endif  // THERMOCLINE_ADAPTERS_CALLS_RESIDENT_TRANSFER_H_

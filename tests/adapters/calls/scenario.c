@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "scenario.h"
+#include "tests/adapters/calls/scenario.h"
 
 #include <fcntl.h>
 #include <stdint.h>
@@ -51,47 +51,10 @@ int FilledFile(size_t bytes, unsigned seed) {
   return fd;
 }
 
-struct Scenario {
-  const char* name;
-  void (*run)(void);
-};
-
-static const struct Scenario kScenarios[] = {
-    {"Integrity", Integrity},
-    {"Threads", Threads},
-    {"Resizing", Resizing},
-    {"Zeroes", Zeroes},
-    {"Alignments", Alignments},
-    {"DoubleFree", DoubleFree},
-    {"ForkedCopies", ForkedCopies},
-    {"ForkedAllocations", ForkedAllocations},
-    {"Advice", Advice},
-    {"LockedMemory", LockedMemory},
-    {"ThreadStack", ThreadStack},
-    {"Overflows", Overflows},
-    {"Rhythm", Rhythm},
-    {"RawCall", RawCall},
-    {"Reads", Reads},
-    {"Writes", Writes},
-    {"Streams", Streams},
-    {"StreamBuffer", StreamBuffer},
-    {"Sockets", Sockets},
-    {"RandomBytes", RandomBytes},
-    {"ReadWithFullBudget", ReadWithFullBudget},
-    {"ShortReads", ShortReads},
-    {"HandlerBefore", HandlerBefore},
-    {"HandlerAfter", HandlerAfter},
-    {"HandlerSeen", HandlerSeen},
-    {"BlockedEverything", BlockedEverything},
-    {"HandlerMask", HandlerMask},
-    {"WildPointer", WildPointer},
-    {"SentSignal", SentSignal},
-};
-
-int main(int argc, char** argv) {
-  for (size_t i = 0; argc == 2 && i < sizeof(kScenarios) / sizeof(kScenarios[0]); ++i) {
-    if (strcmp(argv[1], kScenarios[i].name) != 0) continue;
-    kScenarios[i].run();
+int RunScenario(const struct Scenario* scenarios, size_t count, int argc, char** argv) {
+  for (size_t i = 0; argc == 2 && i < count; ++i) {
+    if (strcmp(argv[1], scenarios[i].name) != 0) continue;
+    scenarios[i].run();
     puts("all right");
     return 0;
   }

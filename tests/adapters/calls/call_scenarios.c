@@ -13,7 +13,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "scenario.h"
+#include "tests/adapters/calls/scenario.h"
 
 enum { kSeed = 21 };
 static const size_t kBytes = 12 * MIB; /* more than the budget, so no call's buffer is ever resident as a whole */
