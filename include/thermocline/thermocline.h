@@ -6,6 +6,10 @@
  *   allocated is invalid. Strings that are passed in are copied. Strings that are handed out live as the function says.
  * Threads: every function may be called from any thread. start_profile, add_layer, end_profile, begin_step and end_step
  *   belong to one thread at a time, the one that drives the step: its allocations are the ones that are matched.
+ * The C library: a program that is linked with libthermocline.so may hand tensors to read, write, fread, fwrite, recv,
+ *   send and their like, and may set handlers and masks of SIGSEGV and SIGBUS: the library stands in front of these calls,
+ *   and does nothing where there is no tensor and no runtime. A raw system call, io_uring, or a program that loads the
+ *   library while it runs gets EFAULT for a tensor that is away: tc_pin it (docs/troubleshooting.md).
  * A NULL runtime means the process's default runtime, made at first use from the environment: THERMOCLINE_FAST,
  *   THERMOCLINE_SLOW, ... (docs/tuning.md). THERMOCLINE=off makes every runtime a pass-through to malloc.
  */
@@ -78,7 +82,8 @@ TC_EXPORT tc_status tc_begin_step(tc_runtime* runtime);
 TC_EXPORT tc_status tc_end_step(tc_runtime* runtime);
 
 /* Hints. The range is rounded out to granules. A pinned range is fast, and stays where it is physically, until as many
- * unpins as pins: for buffers that the kernel or a device holds (O_DIRECT, io_uring fixed buffers, RDMA). */
+ * unpins as pins: for raw system calls, and for buffers that the kernel or a device holds (O_DIRECT, io_uring fixed
+ * buffers, RDMA). */
 TC_EXPORT tc_status tc_pin(tc_runtime* runtime, const void* pointer, size_t bytes);
 TC_EXPORT tc_status tc_unpin(tc_runtime* runtime, const void* pointer, size_t bytes);
 TC_EXPORT tc_status tc_prefetch(tc_runtime* runtime, const void* pointer, size_t bytes);

@@ -1,27 +1,43 @@
 #!/usr/bin/env bash
-# libthermocline.so exports exactly the functions that thermocline.h declares, and carries a version in its name.
-#   exports_test.sh LIBRARY HEADER
+# libthermocline.so exports exactly the functions that thermocline.h declares and, where it stands in front of the C
+# library, the calls that are defined in CALLS_DIR; the preload library exports all of these as well. It carries a version
+# in its name.
+#   exports_test.sh LIBRARY HEADER [CALLS_DIR PRELOAD_LIBRARY]
 set -euo pipefail
 library=$1
 header=$2
+calls_dir=${3:-}
+preload=${4:-}
 status=0
 fail() {
   echo "exports_test: $*" >&2
   status=1
 }
+exports() { nm -D --defined-only "$1" | awk '{print $3}' | sed 's/@.*//' | sort -u; }
 
-exported=$(nm -D --defined-only "$library" | awk '{print $3}' | sed 's/@.*//' | sort -u)
 declared=$(grep -o '^TC_EXPORT .*' "$header" | grep -o 'tc_[a-z_]*(' | tr -d '(' | sort -u)
 [ -n "$declared" ] || fail "found no TC_EXPORT function in $header"
+interposed=
+if [ -n "$calls_dir" ]; then
+  interposed=$(grep -ho '^THERMOCLINE_INTERPOSED [^(]*(' "$calls_dir"/*.cc | sed 's/($//; s/.*[ *]//' | sort -u)
+  [ -n "$interposed" ] || fail "found no THERMOCLINE_INTERPOSED function in $calls_dir"
+fi
+expected=$(printf '%s\n' "$declared" "$interposed" | sed '/^$/d' | sort -u)
 
-for name in $(comm -23 <(echo "$exported") <(echo "$declared")); do
-  fail "$library exports $name, which $header does not declare; is it missing from cmake/thermocline.map, or from the header?"
+exported=$(exports "$library")
+for name in $(comm -23 <(echo "$exported") <(echo "$expected")); do
+  fail "$library exports $name, which neither $header nor ${calls_dir:-a call} has; is it missing from cmake/thermocline.map, or from the header?"
 done
-for name in $(comm -13 <(echo "$exported") <(echo "$declared")); do
-  fail "$header declares $name, which $library does not export"
+for name in $(comm -13 <(echo "$exported") <(echo "$expected")); do
+  fail "$library does not export $name, which ${header##*/} or ${calls_dir:-a call} has; is it missing from cmake/thermocline.map?"
 done
+if [ -n "$preload" ]; then
+  for name in $(comm -13 <(exports "$preload") <(echo "$expected")); do
+    fail "$preload does not export $name; is it missing from src/adapters/preload/preload.map?"
+  done
+fi
 
 soname=$(readelf -d "$library" | sed -n 's/.*SONAME.*\[\(.*\)\]/\1/p')
 [ "$soname" = libthermocline.so.0 ] || fail "the SONAME is '$soname', not libthermocline.so.0"
-[ "$status" = 0 ] && echo "exports_test: $(echo "$declared" | wc -l) functions, each declared and exported"
+[ "$status" = 0 ] && echo "exports_test: $(echo "$expected" | wc -l) functions, each declared and exported"
 exit "$status"
