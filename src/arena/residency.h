@@ -247,7 +247,8 @@ class Residency final : public os::FaultHandler, public os::WatchedFaultHandler 
   bool HoldFrameLocked();
   bool MakePrivateLocked(GranuleId id);
   bool ConvertMappedLocked(GranuleId id, bool shared, os::Protection protection);
-  void UnshareAllLocked();
+  enum class Extra : uint8_t { kNone, kAllowed };  // fast memory for the copies, where no frame can be had for them
+  void UnshareAllLocked(Extra extra);
   void OpenNeighboursLocked(GranuleId id);
   void OpenArmedLocked(GranuleId id, char* address, os::FaultAccess access);
   void NoticeLocked(GranuleId id);

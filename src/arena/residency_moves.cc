@@ -298,7 +298,7 @@ absl::Status Residency::TakeTrouble() {
 void Residency::PrepareFork() {
   fork_block_.emplace();
   lock_.Lock();
-  UnshareAllLocked();
+  UnshareAllLocked(Extra::kAllowed);
 }
 
 void Residency::ParentAfterFork() {

@@ -164,7 +164,7 @@ void Residency::Disarm() {
   recorder_ = nullptr;
   for (uint32_t i = opened_head_; i != kEnd; i = table_[GranuleId(i)].next_opened) table_[GranuleId(i)].opened = false;
   opened_head_ = kEnd;
-  UnshareAllLocked();
+  UnshareAllLocked(Extra::kNone);
   for (uint32_t i = lru_head_; i != kEnd; i = table_[GranuleId(i)].lru_next) {
     Granule& granule = table_[GranuleId(i)];
     if (!granule.armed) continue;
@@ -184,12 +184,15 @@ void Residency::Disarm() {
 }
 
 // The end of a profiled step, or a fork in it: a child may not share pages with its parent. What is armed stays so, by
-// page protection. A frame in flight is converted when it arrives.
-void Residency::UnshareAllLocked() {
+// page protection. A frame in flight is converted when it arrives. Where every frame is in use and none can leave at
+// once, they stay shared and turn private as they move; at a fork they can't stay, and a copy more than the budget has
+// is there for a moment.
+void Residency::UnshareAllLocked(Extra extra) {
   if (!frames_->any_shared() && !sharing_) return;
   sharing_ = false;
   frames_->EndShared();
   const bool held = HoldFrameLocked();
+  if (!held && extra == Extra::kNone) return;
   for (uint32_t i = lru_head_, next; i != kEnd; i = next) {
     const GranuleId id(i);
     Granule& granule = table_[id];

@@ -32,6 +32,7 @@
 #include "src/runtime/page_recorder.h"
 #include "src/runtime/runtime.h"
 #include "src/tier/tier_spec.h"
+#include "tests/os/smaps.h"
 
 namespace thermocline {
 
@@ -73,14 +74,14 @@ class LoggingRecorder final : public arena::AccessRecorder {
 // A residency with its recorder, profiling by the named mechanism.
 class ProfiledMemory {
  public:
-  explicit ProfiledMemory(const char* profiler) {
+  explicit ProfiledMemory(const char* profiler, os::Memory& memory = os::RealMemory()) {
     tier_ = *tier::MakeBlockTier(*tier::ParseTierSpec("emulated:in=2GB/s,out=2GB/s"), kGranule);
     arena::ResidencyOptions options;
     options.granule_bytes = kGranule;
     options.address_space = MiB(64);
     options.frames = options.most_frames = kFrames;
-    residency = *arena::Residency::Create(options, os::RealMemory(), *tier_, MonotonicClock());
-    auto gate = profile::MakeGate(profiler, os::RealMemory());
+    residency = *arena::Residency::Create(options, memory, *tier_, MonotonicClock());
+    auto gate = profile::MakeGate(profiler, memory);
     if (!gate.ok()) {
       refusal = gate.status();
       return;
@@ -262,6 +263,69 @@ TEST_P(ProfilerConformance, SwitchingKeepsBytesAddressesAndTheBudget) {
     EXPECT_EQ(std::string(tensors[i], 100), std::string(100, static_cast<char>(i + 1)));
   }
   EXPECT_EQ(std::string(tensors[0], 4), std::string("ccc\1"));
+}
+
+// The real calls. Where a frame's pages are about to be replaced, both are there: it counts what is resident then.
+class WatchfulMemory final : public os::Memory {
+ public:
+  absl::StatusOr<char*> Reserve(Bytes size, Bytes alignment) override { return real_.Reserve(size, alignment); }
+  int MapFresh(char* at, Bytes size, bool huge) override { return real_.MapFresh(at, size, huge); }
+  int Attach(char* home, char* at, Bytes size, os::Protection protection) override {
+    if (residency != nullptr) most = std::max(most, Resident());
+    return real_.Attach(home, at, size, protection);
+  }
+  int Detach(char* at, char* home, Bytes size) override { return real_.Detach(at, home, size); }
+  int Protect(char* at, Bytes size, os::Protection protection) override { return real_.Protect(at, size, protection); }
+  int Discard(char* at, Bytes size) override { return real_.Discard(at, size); }
+  void Collapse(char* at, Bytes size) override { real_.Collapse(at, size); }
+  int Unmap(char* at, Bytes size) override { return real_.Unmap(at, size); }
+
+  arena::Residency* residency = nullptr;
+  Bytes most;
+
+ private:
+  Bytes Resident() const {
+    return os::InSmaps("Anonymous", residency->base(), residency->size()) +
+           os::InSmaps("Anonymous", residency->frames().Home(FrameId(0)), kGranule * (kFrames + 1)) +
+           os::InMemoryFiles();
+  }
+  os::Memory& real_ = os::RealMemory();
+};
+
+TEST_P(ProfilerConformance, WithEveryFrameInUseNoPageMoreIsThereEither) {
+  WatchfulMemory memory;
+  ProfiledMemory profiled(GetParam(), memory);
+  memory.residency = profiled.residency.get();
+  std::vector<char*> tensors;
+  const auto more = [&](int count) {
+    for (; std::ssize(tensors) < count;) {
+      tensors.push_back(profiled.New(kGranule));
+      std::memset(tensors.back(), static_cast<int>(std::ssize(tensors)), kGranule.count());
+    }
+  };
+  more(kFrames / 2);
+  profiled.residency->Arm(&profiled.recorder);
+  more(kFrames);
+  EXPECT_EQ(profiled.residency->frames().in_use(), kFrames);
+  profiled.EndLayer();
+  profiled.residency->Disarm();
+  EXPECT_GE(memory.most, kGranule * (kFrames - 1)) << "hardly anything was seen";
+  EXPECT_LE(memory.most, kGranule * kFrames);
+  const auto all_hold = [&] {
+    for (int i = 0; i < kFrames; ++i) {
+      const std::string expected(kGranule.count(), static_cast<char>(i + 1));
+      EXPECT_EQ(std::memcmp(tensors[i], expected.data(), expected.size()), 0) << i;
+    }
+  };
+  all_hold();
+  for (char* tensor : tensors) Write(tensor, Read(tensor));
+  // With room for a copy again, the next profiled step leaves them as they were.
+  profiled.residency->Drop(profiled.residency->RangeOf(tensors.back(), kGranule));
+  profiled.residency->Arm(&profiled.recorder);
+  profiled.residency->Disarm();
+  EXPECT_FALSE(profiled.residency->frames().any_shared());
+  EXPECT_LE(memory.most, kGranule * kFrames);
+  for (int i = 0; i + 1 < kFrames; ++i) EXPECT_EQ(Read(tensors[i]), i + 1);
 }
 
 TEST_P(ProfilerConformance, APinnedTensorIsOpenToTheKernelAndWatchedAgainAfterwards) {
