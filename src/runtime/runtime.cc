@@ -246,7 +246,7 @@ void* Runtime::AllocateMatched(Bytes bytes, uint64_t* serial, Identity* identity
     offset = shapes_[active_]->OffsetFor(*identity);
   }
   if (offset == Shape::kUnknown) {
-    ++step_mismatched_;
+    NoteMismatch(*identity);
     mismatched_.fetch_add(1, std::memory_order_relaxed);
     return nullptr;
   }

@@ -31,6 +31,7 @@
 #include "src/runtime/settings.h"
 #include "src/runtime/shape_book.h"
 #include "src/runtime/step_recorder.h"
+#include "src/runtime/strange_steps.h"
 #include "src/tier/block_tier.h"
 
 namespace thermocline::runtime {
@@ -161,6 +162,8 @@ class Runtime {
   bool EndsWithThisLayer() const;
   bool WarmsUp(const Shape& shape) const;
   bool Drifted() const;
+  bool ProfileIsDue() const;
+  void NoteMismatch(const Identity& identity);
   void BeginLocked(bool profile, size_t shape);
   absl::Status EndLocked();
   void FinishLayer();
@@ -206,6 +209,7 @@ class Runtime {
   std::atomic<bool> explicit_steps_{false};  // begin_step and end_step are used
   bool profile_asked_ = false;    // between start_profile and end_profile
   bool profile_next_ = false;     // drift: the next step is to be profiled
+  StrangeSteps strange_;
   bool reported_floor_ = false;
   // Between start_profile and end_profile, when a given plan does instead of the profile and steps are not marked.
   struct {
@@ -213,7 +217,7 @@ class Runtime {
     int64_t steps = 0;   // when start_profile was called
     int32_t layers = 0;  // that were added since
   } trust_;
-  int32_t owed_layers_ = 0;  // of the step that is profiled next, as the given plan is not its; 0: none is
+  int32_t owed_layers_ = 0;  // of the step that is profiled next though nothing marks it; 0: none is
   std::atomic<int32_t> layer_{0};
   int32_t ordinal_ = 0;
   std::string layer_name_;
@@ -221,6 +225,7 @@ class Runtime {
   std::atomic<int64_t> steps_{0}, replans_{0}, profiles_{0};  // changed under the lock, read by anyone
   int64_t step_began_ = 0, layer_began_ = 0, layer_exposed_ = 0;
   int64_t step_mismatched_ = 0, step_matched_ = 0;
+  Identity first_unknown_;  // of the step, where any is
   std::vector<Identity> step_log_;
   std::vector<double> step_layer_seconds_;
   std::vector<std::unique_ptr<Shape>> shapes_;

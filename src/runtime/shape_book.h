@@ -21,6 +21,7 @@ struct Identity {
   int32_t layer = 0;
   int32_t ordinal = 0;
   Bytes rounded;
+  bool operator==(const Identity&) const = default;
 };
 
 class Shape {

@@ -107,7 +107,7 @@ absl::Status Runtime::BeginStep() {
   explicit_steps_ = true;
   if (steps_ > 0 || in_step_) FinishLayer();
   const bool first = shapes_.empty() && !planners_.empty() && steps_ >= kWarmUpSteps;
-  BeginLocked(first || profile_next_, active_);
+  BeginLocked(first || ProfileIsDue(), active_);
   return EnterLayer();
 }
 
@@ -132,6 +132,9 @@ absl::Status Runtime::AddLayer(absl::string_view name) {
     if (explicit_steps_ || shapes_.empty()) return absl::OkStatus();
     // Steps are not marked: the profiled step's number of layers says where one ends.
     FinishLayer();
+    if (owed_layers_ == 0 && !trust_.open && ProfileIsDue()) {
+      owed_layers_ = static_cast<int32_t>(shapes_[active_]->layer_count()) - 1;
+    }
     BeginLocked(owed_layers_ > 0, active_);
     EnterLayer().IgnoreError();  // the coming layer's answer is the one that counts
   }
@@ -145,7 +148,7 @@ bool Runtime::EndsWithThisLayer() const {
          layer_.load() + 1 >= shapes_[active_]->layer_count();
 }
 
-// No end_profile ends it: so many layers did the step have that the given plan didn't fit.
+// No end_profile ends it: so many layers did the step have that its plan didn't fit.
 bool Runtime::OwedProfileIsWhole() const {
   return !explicit_steps_ && owed_layers_ > 0 && phase_.load() == Phase::kProfiling && layer_.load() >= owed_layers_;
 }
@@ -232,7 +235,7 @@ absl::Status Runtime::EnterLayer() {
   const plan::MigrationPlan& plan = *shapes_[active_]->plan;
   const int32_t layer = layer_.load(std::memory_order_relaxed);
   if (layer >= std::ssize(plan.layers)) {
-    ++step_mismatched_;  // add_layer out of step: more layers than were profiled
+    NoteMismatch({layer, -1, Bytes(0)});  // add_layer out of step: more layers than were profiled
     return absl::OkStatus();
   }
   const plan::LayerActions& actions = plan.layers[layer];
@@ -320,6 +323,12 @@ absl::Status Runtime::FinishProfile() {
   return absl::OkStatus();
 }
 
+void Runtime::NoteMismatch(const Identity& identity) {
+  if (++step_mismatched_ == 1) first_unknown_ = identity;
+}
+
+bool Runtime::ProfileIsDue() const { return !planners_.empty() && (profile_next_ || strange_.IsDue(steps_)); }
+
 bool Runtime::Drifted() const {
   return step_mismatched_ > kDriftShare * static_cast<double>(step_matched_ + step_mismatched_);
 }
@@ -335,7 +344,7 @@ void Runtime::FinishPlacedStep(double seconds) {
     mean[i] += (step_layer_seconds_[i] - mean[i]) / static_cast<double>(shape.steps);
   }
   if (Drifted()) {
-    profile_next_ = true;
+    profile_next_ |= strange_.OnStrange(steps_, first_unknown_);
     return;
   }
   // Plans are tried with layer times that placed steps took, not with those of the profile.

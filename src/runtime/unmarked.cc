@@ -43,7 +43,7 @@ void* Runtime::AllocateInRhythm(Bytes bytes, Bytes alignment, const void* call_s
     if (phase_.load() == Phase::kPlaced && cue.ordinal >= 0) {
       offset = shapes_[active_]->OffsetFor(identity);
       const bool known = offset != Shape::kUnknown;
-      ++(known ? step_matched_ : step_mismatched_);
+      known ? static_cast<void>(++step_matched_) : NoteMismatch(identity);
       (known ? matched_ : mismatched_).fetch_add(1, std::memory_order_relaxed);
     }
   }
@@ -137,7 +137,7 @@ void Runtime::BeginRhythmicStepLocked(int32_t rhythm) {
               return profile::SequenceHash(candidate->profile) == known->sequence_hash;
             }) - shapes_.begin();
   }
-  BeginLocked(shape == shapes_.size() || profile_next_, shape);
+  BeginLocked(shape == shapes_.size() || ProfileIsDue(), shape);
   EnterLayer().IgnoreError();  // nobody asks
 }
 

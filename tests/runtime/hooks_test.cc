@@ -97,6 +97,33 @@ TEST_F(Hooks, ProfileNothingWhereAPlanWasGiven) {
   EXPECT_EQ(stats.mismatched, 0);
 }
 
+TEST_F(Hooks, ProfileAnewWhereStepsDrift) {
+  Step(0);
+  ProfiledStep(1);
+  for (int step = 2; step < 4; ++step) Step(step);
+  EXPECT_GT(runtime_->Stats().matched, 0);
+  count_ = kCount / 2;
+  for (int step = 4; step < 8; ++step) Step(step);
+  EXPECT_EQ(runtime_->Stats().profiles, 2);
+  const runtime::RuntimeStats before = runtime_->Stats();
+  for (int step = 8; step < 12; ++step) Step(step);
+  const runtime::RuntimeStats stats = runtime_->Stats();
+  EXPECT_EQ(stats.profiles, 2);
+  EXPECT_EQ(stats.matched - before.matched, 4 * (kLayers + 1));
+  EXPECT_EQ(stats.mismatched, before.mismatched);
+}
+
+TEST_F(Hooks, ProfileAnewWhereTheBudgetChanges) {
+  Step(0);
+  ProfiledStep(1);
+  for (int step = 2; step < 4; ++step) Step(step);
+  ASSERT_TRUE(runtime_->SetBudget(MiB(1)).ok());
+  for (int step = 4; step < 7; ++step) Step(step);
+  EXPECT_EQ(runtime_->Stats().profiles, 2);
+  EXPECT_LE(runtime_->current_shape()->plan->budget, MiB(1));
+  EXPECT_EQ(runtime_->Stats().mismatched, 0) << "the step is the same";
+}
+
 TEST_F(Hooks, RunTheFirstStepByAGivenPlanWhereItWasTheProfiledOne) {
   ProfiledStep(0);
   Step(1);

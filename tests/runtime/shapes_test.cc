@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "src/runtime/runtime.h"
+#include "src/runtime/strange_steps.h"
 #include "tests/runtime/network_on_runtime.h"
 
 namespace thermocline::runtime {
@@ -39,6 +40,55 @@ TEST(Shapes, ThatAlternateAreProfiledOnceEachAndAllOfThemIsMatchedFromThenOn) {
   EXPECT_EQ(after.profiles, 2);
   EXPECT_EQ(after.mismatched, known.mismatched);
   EXPECT_EQ(after.matched - known.matched, allocations);
+}
+
+// The last smaller batch of an epoch: over before it could be profiled. The first makes the next step be profiled, for
+// nothing; the second says when the third comes; from the fourth on all of it is matched.
+TEST(Shapes, ThatComeOneAtATimeAreProfiledOnceTheirDistanceIsKnown) {
+  const auto runtime = Make(MiB(6));
+  ASSERT_NE(runtime, nullptr);
+  NetworkHooks hooks = On(*runtime);
+  int64_t allocations = 0;
+  hooks.allocate = [&, allocate = hooks.allocate](size_t bytes) {
+    ++allocations;
+    return allocate(bytes);
+  };
+  SmallNetwork network(std::move(hooks), kNetworkLayers, kNetworkWidth);
+  int step = 0;
+  const auto epoch = [&] {
+    for (const int scale : {2, 2, 2, 2, 1}) network.Step(step++, scale);
+  };
+  for (int i = 0; i < 3; ++i) epoch();
+  const RuntimeStats known = runtime->Stats();
+  EXPECT_EQ(known.profiles, 3) << "the large batch's, the one for nothing, the small batch's";
+  allocations = 0;
+  for (int i = 0; i < 3; ++i) epoch();
+  const RuntimeStats after = runtime->Stats();
+  EXPECT_EQ(after.profiles, 3);
+  EXPECT_EQ(after.mismatched, known.mismatched);
+  EXPECT_EQ(after.matched - known.matched, allocations);
+}
+
+TEST(StrangeStepsTest, AKindIsExpectedAsFarFromItsLastAsThatWasFromTheOneBefore) {
+  StrangeSteps strange;
+  const Identity evaluation{0, 0, KiB(64)}, rest{3, 1, KiB(96)};
+  EXPECT_TRUE(strange.OnStrange(10, evaluation)) << "the next may be another of it";
+  EXPECT_TRUE(strange.OnStrange(13, rest));
+  for (int64_t step = 14; step < 100; ++step) EXPECT_FALSE(strange.IsDue(step)) << step;
+  EXPECT_FALSE(strange.OnStrange(30, evaluation));
+  EXPECT_FALSE(strange.OnStrange(35, rest));
+  for (int64_t step = 36; step < 100; ++step) EXPECT_EQ(strange.IsDue(step), step == 50 || step == 57) << step;
+  EXPECT_FALSE(strange.OnStrange(60, evaluation)) << "it came late";
+  EXPECT_FALSE(strange.IsDue(50));
+  EXPECT_TRUE(strange.IsDue(90));
+}
+
+TEST(StrangeStepsTest, TheLatestKindsAreRemembered) {
+  StrangeSteps strange;
+  const int most = static_cast<int>(StrangeSteps::kMostKinds);
+  for (int i = 0; i <= most; ++i) EXPECT_TRUE(strange.OnStrange(i, {i, 0, KiB(64)}));
+  EXPECT_FALSE(strange.OnStrange(100, {most, 0, KiB(64)}));
+  EXPECT_TRUE(strange.OnStrange(101, {0, 0, KiB(64)})) << "forgotten";
 }
 
 // One allocation is less than 2% of a step's, two are more.
