@@ -40,6 +40,9 @@ absl::StatusOr<std::unique_ptr<Residency>> Residency::Create(const ResidencyOpti
   if (!base.ok()) return base.status();
   auto residency = std::unique_ptr<Residency>(
       new Residency(options, memory, tier, clock, *base, *std::move(table), *std::move(frames)));
+  // What goes through the page cache takes room there from the first transfer on.
+  const tier::BlockTierStats stats = tier.Stats();
+  residency->CountCachedLocked(stats.cached + stats.cached_in_flight);
   if (residency->fork_canary_ == nullptr) return absl::ResourceExhaustedError("no memory for one page");
   if (absl::Status status = os::RegisterFaultRange(*base, *base + options.address_space.count(), residency.get());
       !status.ok()) {

@@ -106,7 +106,8 @@ std::optional<Bytes> Mover::CachedIfDue() {
   const bool none_left = in_flight_ == std::ssize(completions_);
   if (uncounted_ == 0 || (uncounted_ < options_.count_cached_after && !none_left)) return std::nullopt;
   uncounted_ = 0;
-  return tier_.Stats().cached;
+  const tier::BlockTierStats stats = tier_.Stats();
+  return stats.cached + stats.cached_in_flight;
 }
 
 // While all writes fail, one of them in each pause.

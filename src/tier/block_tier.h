@@ -42,6 +42,7 @@ struct BlockTierStats {
   int64_t failures = 0;
   int in_flight = 0;
   Bytes cached;  // bytes of this tier that the operating system keeps in memory all the same; they count as fast
+  Bytes cached_in_flight;  // the most that transfers under way may add to that for a moment
   // Of tiers that wear, an SSD: what was written in the current day, and in a day at the mean rate so far. Both are
   // counted from the tier's creation, its own measurement included.
   Bytes written_today;

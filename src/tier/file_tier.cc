@@ -92,8 +92,7 @@ absl::Status FileTier::OpenEngine() {
     return absl::UnavailableError(absl::StrCat(
         where, "O_DIRECT is refused there, which engine=io_uring needs; take engine=auto or another directory", why));
   }
-  const int threads = std::min(kThreads, options_.queue_depth);
-  absl::StatusOr<std::unique_ptr<IoEngine>> engine = MakeThreadEngine(files_, file_->fd(), threads, !file_->direct());
+  absl::StatusOr<std::unique_ptr<IoEngine>> engine = MakeThreadEngine(files_, file_->fd(), Threads(), !file_->direct());
   if (!engine.ok()) return absl::Status(engine.status().code(), absl::StrCat(where, engine.status().message()));
   transfers_.SetEngine(*std::move(engine));
   return absl::OkStatus();
@@ -103,6 +102,8 @@ std::string FileTier::Describe() const {
   return absl::StrCat("file:", options_.directory, " (", transfers_.Describe(), ", ",
                       file_->direct() ? "O_DIRECT" : "page cache, dropped after each transfer", ")");
 }
+
+int FileTier::Threads() const { return std::min(kThreads, options_.queue_depth); }
 
 Bytes FileTier::capacity() const {
   const int64_t granule = options_.granule_bytes.count();
@@ -193,6 +194,9 @@ int FileTier::ReadSync(SlotId slot, void* memory) {
 BlockTierStats FileTier::Stats() const {
   BlockTierStats stats = transfers_.Stats();
   stats.cached = file_->Cached();
+  if (!file_->direct()) {
+    stats.cached_in_flight = Bytes(std::min(kCachedPiece, options_.granule_bytes.count())) * Threads();
+  }
   stats.written_today = WrittenToday();
   stats.written_per_day = WrittenPerDay();
   return stats;

@@ -68,6 +68,7 @@ class FileTier final : public BlockTier {
       : options_(options), files_(files), transfers_(options.granule_bytes, options.queue_depth) {}
   absl::Status Open();
   absl::Status OpenEngine();
+  int Threads() const;  // of the engine that has threads
   void Grow();
   int Refusal(const Transfer& transfer);  // 0, or the errno with which it is refused
   int64_t Today() const;

@@ -54,7 +54,10 @@ absl::StatusOr<std::unique_ptr<IoEngine>> MakeThreadEngine(FileSystem& files, in
 absl::StatusOr<std::unique_ptr<IoEngine>> MakeWorkEngine(int event_fd, int threads,
                                                          std::function<int(const IoRequest&)> transfer);
 
-// Does one request on the calling thread. Returns 0 or the errno. Async-signal-safe.
+// What a request that goes through the page cache has there at a time.
+constexpr int64_t kCachedPiece = 256 << 10;
+
+// Does one request on the calling thread. `drop_cache`: piece by piece. Returns 0 or the errno. Async-signal-safe.
 int TransferNow(FileSystem& files, int fd, const IoRequest& request, bool drop_cache);
 
 }  // namespace thermocline::tier

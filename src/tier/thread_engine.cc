@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <deque>
@@ -114,7 +115,9 @@ class ThreadEngine final : public IoEngine {
 
 }  // namespace
 
-int TransferNow(FileSystem& files, int fd, const IoRequest& request, bool drop_cache) {
+namespace {
+
+int TransferPiece(FileSystem& files, int fd, const IoRequest& request, bool drop_cache) {
   int64_t done = 0;
   int retries = 0;
   while (done < request.bytes) {
@@ -135,6 +138,20 @@ int TransferNow(FileSystem& files, int fd, const IoRequest& request, bool drop_c
       if (error < 0 && error != -ENOSYS) return -error;
     }
     files.DropCache(fd, request.offset, request.bytes);  // what stays is counted by Stats
+  }
+  return 0;
+}
+
+}  // namespace
+
+int TransferNow(FileSystem& files, int fd, const IoRequest& request, bool drop_cache) {
+  if (!drop_cache) return TransferPiece(files, fd, request, false);
+  IoRequest piece = request;
+  for (int64_t done = 0; done < request.bytes; done += piece.bytes) {
+    piece.offset = request.offset + done;
+    piece.memory = request.memory + done;
+    piece.bytes = std::min(kCachedPiece, request.bytes - done);
+    if (const int error = TransferPiece(files, fd, piece, true)) return error;
   }
   return 0;
 }
