@@ -100,11 +100,12 @@ class Simulation {
     const int32_t begin = layer / mil * mil;
     const int32_t end = std::min(begin + mil, timeline_.layers);
     const int32_t next_end = end == timeline_.layers ? end + mil : std::min(end + mil, timeline_.layers);
+    const int32_t middle = begin + (end - begin) / 2;
     if (layer == begin) PlanPrefetch(end, next_end);
-    if (layer == begin + (end - begin) / 2) EvictInTheMiddle(layer, next_end);
+    if (layer == middle) EvictInTheMiddle(layer, next_end);
     Need(layer, next_end);
     // Prefetches come after what this layer needs: they take the frames that are left.
-    StartPrefetches(layer);
+    StartPrefetches(layer, /*last_chance=*/layer >= middle);
     for (const auto& [g, u] : uses_at_[layer]) {
       const GranuleUse& use = timeline_.granules[g].uses[u];
       GranuleState& state = states_[g];
@@ -127,7 +128,7 @@ class Simulation {
     std::sort(prefetch_.begin(), prefetch_.end());
   }
 
-  void StartPrefetches(int32_t layer) {
+  void StartPrefetches(int32_t layer, bool last_chance) {
     std::vector<std::tuple<int32_t, int32_t, int32_t>> rest;
     for (const auto& entry : prefetch_) {
       const auto& [accesses, use, g] = entry;
@@ -139,14 +140,15 @@ class Simulation {
         const std::vector<GranuleUse>& uses = timeline_.granules[g].uses;
         // What is only ever read stays clean, and leaves without being written out.
         const bool written = std::any_of(uses.begin(), uses.end(), [](const GranuleUse& u) { return u.write; });
-        actions_[layer].fetch.push_back({timeline_.granules[g].granule, LayerId(use % timeline_.layers), written});
+        const int32_t due = NextUse(g, layer + 1);  // the interval that runs may use it too
+        actions_[layer].fetch.push_back({timeline_.granules[g].granule, LayerId(due % timeline_.layers), written});
         SetResident(g);
         states_[g].dirty = false;
       }
     }
     prefetch_.clear();
-    // Case 2: no fast space left. One more chance in the middle; then it is waited for, or used where it is.
-    if (layer % options_.interval_layers == 0) prefetch_ = std::move(rest);
+    // Case 2: no fast space left. It has a chance until the middle; then it is waited for, or used where it is.
+    if (!last_chance) prefetch_ = std::move(rest);
   }
 
   // Evicts what is used neither in the rest of this interval nor in the next, as far as room is wanted: for the

@@ -71,7 +71,7 @@ TEST(IntervalPlannerTest, UsingInPlaceBringsNothingThatDidNotArrive) {
   input.profile = &net;
   input.machine = OneTier(8e9);
   input.machine.slow[0].byte_addressable = true;
-  input.budget = Bytes(net.peak_bytes.count() / 5);
+  input.budget = Bytes(net.peak_bytes.count() / 8);  // too little for all prefetches
   const auto wait = IntervalPlanner({EndOfInterval::kWait, 4}).Plan(input);
   const auto in_place = IntervalPlanner({EndOfInterval::kUseInPlace, 4}).Plan(input);
   ASSERT_TRUE(wait.ok() && in_place.ok());
@@ -88,7 +88,7 @@ TEST(IntervalPlannerTest, OnABlockTierWhatIsNotWaitedForComesByDemand) {
   PlannerInput input;
   input.profile = &net;
   input.machine = OneTier(1.5e9);
-  input.budget = Bytes(net.peak_bytes.count() / 5);
+  input.budget = Bytes(net.peak_bytes.count() / 8);  // too little for all prefetches
   const auto wait = IntervalPlanner({EndOfInterval::kWait, 4}).Plan(input);
   const auto in_place = IntervalPlanner({EndOfInterval::kUseInPlace, 4}).Plan(input);
   ASSERT_TRUE(wait.ok() && in_place.ok());
