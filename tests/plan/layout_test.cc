@@ -84,6 +84,24 @@ TEST(LayoutTest, SmallTensorsOfOneLifeShareAGranule) {
   EXPECT_NE(layout.offsets[0] / MiB(2).count(), layout.offsets[1] / MiB(2).count());
 }
 
+TEST(LayoutTest, OfOneLifeThoseThatAreTouchedTogetherShareAGranule) {
+  Profile profile = Steps(10);
+  // Alive together all the time; one half is used in layer 3, the other often. Eight of each make one granule.
+  for (int i = 0; i < 16; ++i) {
+    profile.tensors.push_back(Make(i, KiB(256), 0, 8));
+    profile.tensors.back().accesses = {{.layer = LayerId(0), .write = true}, {.layer = LayerId(3), .read = true}};
+    if (i % 2 == 0) continue;
+    for (int layer = 4; layer < 8; ++layer) {
+      profile.tensors.back().accesses.push_back({.layer = LayerId(layer), .read = true});
+    }
+  }
+  const Layout layout = MakeLayout(profile, MiB(2), 0);
+  for (int i = 2; i < 16; ++i) {
+    EXPECT_EQ(layout.offsets[i] / MiB(2).count(), layout.offsets[i % 2] / MiB(2).count()) << i;
+  }
+  EXPECT_NE(layout.offsets[0] / MiB(2).count(), layout.offsets[1] / MiB(2).count());
+}
+
 TEST(LayoutTest, ALifeThatWrapsNeverMeetsTheStepsEndOrStart) {
   Profile profile = Steps(10);
   profile.tensors = {Make(0, MiB(2), 8, 1), Make(1, MiB(2), 9, 9), Make(2, MiB(2), 0, 3), Make(3, MiB(2), 2, 7)};
