@@ -1,6 +1,7 @@
 /* The C API: the marks of layers and steps in every order, the files that are saved, statistics. */
 #define _GNU_SOURCE
 #include <dirent.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "tests/capi/capi_test.h"
@@ -165,6 +166,16 @@ static void Statistics(void) {
   CHECK(strlen(tc_version()) >= 5);
 }
 
+/* The run log says of the slow tier whether what comes from it is verified. */
+static int LogSaysVerified(tc_runtime* runtime) {
+  char log[] = "/var/tmp/tc-verified-XXXXXX";
+  close(mkstemp(log));
+  CHECK_STATUS(tc_save_run_log(runtime, log), TC_OK);
+  const int says = Says(log, ", verified");
+  unlink(log);
+  return says;
+}
+
 static void Verified(void) {
   tc_options options = Options("2MiB");
   options.verify = 1;
@@ -174,6 +185,16 @@ static void Verified(void) {
   tc_stats stats = {.struct_size = sizeof(stats)};
   CHECK_STATUS(tc_get_stats(runtime, &stats), TC_OK);
   CHECK(stats.bytes_out > 0 && stats.io_errors == 0);
+  CHECK(LogSaysVerified(runtime));
+  tc_destroy(runtime);
+
+  runtime = Make("2MiB");
+  CHECK(!LogSaysVerified(runtime));
+  tc_destroy(runtime);
+  setenv("THERMOCLINE_VERIFY", "1", 1);
+  runtime = Make("2MiB");
+  unsetenv("THERMOCLINE_VERIFY");
+  CHECK(LogSaysVerified(runtime));
   tc_destroy(runtime);
 }
 

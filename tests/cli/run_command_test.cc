@@ -137,6 +137,12 @@ TEST_F(RunCommand, SaysThatAProgramCannotBeStarted) {
   EXPECT_THAT(result.err, AllOf(HasSubstr("no-such-program-at-all"), HasSubstr("No such file")));
 }
 
+TEST_F(RunCommand, TellsTheProgramsRuntimeToVerify) {
+  const std::vector<std::string> command = {"sh", "-c", "echo verify=$THERMOCLINE_VERIFY"};
+  EXPECT_EQ(Thermocline(RunWith({"--fast", "16MiB", "--quiet", "--verify"}, command)).out, "verify=1\n");
+  EXPECT_EQ(Thermocline(RunWith({"--fast", "16MiB", "--quiet"}, command)).out, "verify=\n");
+}
+
 TEST_F(RunCommand, ChildrenCanBeLeftAlone) {
   EXPECT_THAT(Thermocline(RunWith({"--fast", "16MiB", "--quiet"}, {"sh", "-c", "env"})).out, HasSubstr("LD_PRELOAD="));
   EXPECT_THAT(Thermocline(RunWith({"--fast", "16MiB", "--quiet", "--no-children"}, {"sh", "-c", "env"})).out,
