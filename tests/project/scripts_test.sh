@@ -111,6 +111,35 @@ expect "after Ctrl-C a script ends as interrupted" [ "$status" = 130 ]
 expect "... says so" said 'interrupted'
 expect "... and blames nothing else" unsaid 'could not configure'
 
+# PyTorch's libraries, in a checkout of their own.
+mkdir "$work/checkout"
+cp -r "$source_dir/scripts" "$work/checkout/"
+torch() { try env PATH="$work/bin" "$work/checkout/scripts/deps" torch "$@"; }
+with_pip() {
+  machine 0
+  for tool in rm mkdir mv touch; do ln -s "$(command -v "$tool")" "$work/bin/$tool"; done
+  # shellcheck disable=SC2016  # the fake expands it
+  fake dpkg-query '[ "$4" = python3-pip ] || grep -q "install .*$4" '"$work/calls"' && printf installed'
+  fake python3 "$1"
+}
+with_pip 'exit 1'
+torch
+expect "where pip can't get PyTorch, deps takes Debian's" [ "$status" = 0 ]
+expect "... says so" said "falling back to Debian's libtorch"
+expect "... and installs it, with a fast matrix library" called '^apt-get .*install .*libtorch-dev libopenblas0-pthread'
+torch --print-dir
+expect "... which is then the one in use" said '^/usr$'
+# shellcheck disable=SC2016  # the fake expands it
+with_pip 'while [ "$1" != --target ]; do shift; done; mkdir -p "$2/torch/lib"; : >"$2/torch/lib/libtorch_cpu.so"'
+torch
+expect "where pip can, deps takes the wheel" called '^python3 -m pip install .*torch=='
+expect "... and nothing of Debian's" uncalled '^apt-get'
+torch --print-dir
+expect "... which is then the one in use, though Debian's is there" said '/checkout/.deps/torch/torch$'
+: >"$work/calls"
+torch
+expect "... and is not fetched again" uncalled '^python3'
+
 cmake_version=3.24.4 machine 0
 deps build
 expect "an older cmake on PATH is refused" [ "$status" = 1 ]
