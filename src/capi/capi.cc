@@ -171,7 +171,6 @@ void* tc_calloc(tc_runtime* runtime, size_t count, size_t bytes) {
 void* tc_realloc(tc_runtime* runtime, void* pointer, size_t bytes) {
   runtime = Resolve(runtime);
   if (runtime == nullptr) return nullptr;
-  if (runtime->runtime == nullptr) return realloc(pointer, bytes);
   if (pointer == nullptr) return tc_alloc(runtime, bytes);
   const size_t usable = tc_usable_size(runtime, pointer);
   if (usable == 0) {

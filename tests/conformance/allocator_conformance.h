@@ -234,6 +234,7 @@ TEST_P(ReallocatingAllocatorConformance, TheCommonPartKeepsItsBytes) {
     const size_t bytes = sizes[random() % sizes.size()];
     auto* const moved = static_cast<char*>(under_->Reallocate(pointer, bytes));
     ASSERT_NE(moved, nullptr) << had << " to " << bytes;
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(moved) % 64, 0u) << had << " to " << bytes;
     const size_t common = std::min(had, bytes);
     ASSERT_TRUE(std::all_of(moved, moved + common, [i](char c) { return c == static_cast<char>(i - 1); }))
         << had << " to " << bytes;
