@@ -11,9 +11,10 @@ namespace thermocline::plan {
 
 absl::StatusOr<MigrationPlan> FirstTouchPlanner::Plan(const PlannerInput& input) const {
   if (absl::Status status = CheckInput(input); !status.ok()) return status;
-  const Layout layout = MakeLayout(*input.profile, input.granule_bytes, input.layout_base);
-  MigrationPlan plan = StartPlan(name(), input, layout);
-  const GranuleTimeline timeline = MakeTimeline(*input.profile, layout.offsets, input.granule_bytes);
+  const absl::StatusOr<Layout> layout = LayoutFor(input);
+  if (!layout.ok()) return layout.status();
+  MigrationPlan plan = StartPlan(name(), input, *layout);
+  const GranuleTimeline timeline = MakeTimeline(*input.profile, layout->offsets, input.granule_bytes);
   std::vector<const GranuleLife*> order;
   for (const GranuleLife& life : timeline.granules) order.push_back(&life);
   // What lives across steps was there before the step began; what is never touched comes last.

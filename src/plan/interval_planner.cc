@@ -91,14 +91,15 @@ IntervalScore ChooseInterval(const std::vector<IntervalScore>& scores) {
 
 absl::StatusOr<MigrationPlan> IntervalPlanner::Plan(const PlannerInput& input) const {
   if (absl::Status status = CheckInput(input); !status.ok()) return status;
-  const Layout layout = MakeLayout(*input.profile, input.granule_bytes, input.layout_base);
-  MigrationPlan plan = StartPlan(name(), input, layout);
-  GranuleTimeline timeline = MakeTimeline(*input.profile, layout.offsets, input.granule_bytes);
+  const absl::StatusOr<Layout> layout = LayoutFor(input);
+  if (!layout.ok()) return layout.status();
+  MigrationPlan plan = StartPlan(name(), input, *layout);
+  GranuleTimeline timeline = MakeTimeline(*input.profile, layout->offsets, input.granule_bytes);
   const int64_t frames = FramesOf(input);
   TrimToBudget(frames, &timeline);
 
-  const int64_t region_begin = layout.short_lived_begin / input.granule_bytes.count();
-  const int64_t region = RoundUp(layout.short_lived_bytes, input.granule_bytes) / input.granule_bytes;
+  const int64_t region_begin = layout->short_lived_begin / input.granule_bytes.count();
+  const int64_t region = RoundUp(layout->short_lived_bytes, input.granule_bytes) / input.granule_bytes;
   const TierSpec& tier = input.machine.slow.front();
   const std::vector<IntervalScore> scores =
       ScoreIntervals(Migratable(timeline, region_begin, region_begin + region), LayerSeconds(*input.profile),

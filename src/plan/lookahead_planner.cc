@@ -244,20 +244,22 @@ absl::StatusOr<MigrationPlan> LookaheadPlanner::Plan(const PlannerInput& input) 
     if (!plan.ok()) return plan;
     if (!best.ok() || Better(*plan, *best)) best = std::move(plan);
     const bool large = input.profile->tensors.size() * input.profile->layers.size() > kManyLayouts;
-    if (large || (best->predicted_exposed_seconds == 0 && best->predicted_in == Bytes(0))) break;
+    if (large || input.layout_of != nullptr) break;
+    if (best->predicted_exposed_seconds == 0 && best->predicted_in == Bytes(0)) break;
   }
   return best;
 }
 
 absl::StatusOr<MigrationPlan> LookaheadPlanner::PlanWith(const PlannerInput& input, ShortLived where) const {
-  const Layout layout = MakeLayout(*input.profile, input.granule_bytes, input.layout_base, where);
-  GranuleTimeline timeline = MakeTimeline(*input.profile, layout.offsets, input.granule_bytes);
+  const absl::StatusOr<Layout> layout = LayoutFor(input, where);
+  if (!layout.ok()) return layout.status();
+  GranuleTimeline timeline = MakeTimeline(*input.profile, layout->offsets, input.granule_bytes);
   const int64_t frames = FramesOf(input);
   // With room for everything the slack isn't needed either.
   const bool all_fits = frames >= static_cast<int64_t>(timeline.granules.size());
   TrimToBudget(frames, &timeline);
   const std::vector<int32_t> caps = Caps(timeline, frames, all_fits ? 0 : options_.slack_frames);
-  Search search(input, timeline, StartPlan(name(), input, layout), caps);
+  Search search(input, timeline, StartPlan(name(), input, *layout), caps);
   if (absl::Status status = search.Run(); !status.ok()) return status;
   return search.TakeBest();
 }

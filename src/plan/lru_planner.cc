@@ -7,8 +7,9 @@ namespace thermocline::plan {
 
 absl::StatusOr<MigrationPlan> LruPlanner::Plan(const PlannerInput& input) const {
   if (absl::Status status = CheckInput(input); !status.ok()) return status;
-  const Layout layout = MakeLayout(*input.profile, input.granule_bytes, input.layout_base);
-  MigrationPlan plan = StartPlan(name(), input, layout);
+  const absl::StatusOr<Layout> layout = LayoutFor(input);
+  if (!layout.ok()) return layout.status();
+  MigrationPlan plan = StartPlan(name(), input, *layout);
   if (absl::Status status = Predict(input, &plan); !status.ok()) return status;
   return plan;
 }

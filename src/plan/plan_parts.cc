@@ -1,5 +1,6 @@
 #include "src/plan/plan_parts.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "absl/container/flat_hash_map.h"
@@ -57,6 +58,33 @@ absl::Status CheckInput(const PlannerInput& input) {
 }
 
 int64_t FramesOf(const PlannerInput& input) { return input.budget / input.granule_bytes; }
+
+absl::StatusOr<Layout> LayoutFor(const PlannerInput& input, ShortLived short_lived) {
+  const profile::Profile& profile = *input.profile;
+  if (input.layout_of == nullptr) return MakeLayout(profile, input.granule_bytes, input.layout_base, short_lived);
+  const MigrationPlan& plan = *input.layout_of;
+  Layout layout;
+  layout.offsets = OffsetsOf(plan, profile);
+  layout.end = plan.layout_end;
+  layout.short_lived_bytes = plan.short_lived_bytes;
+  layout.short_lived_begin = plan.layout_end;
+  absl::flat_hash_map<TensorId, Region> regions;
+  for (const Placement& placement : plan.placements) {
+    regions[placement.tensor] = placement.region;
+    if (placement.region != Region::kShortLived) continue;
+    const Bytes begin = RoundDown(Bytes(placement.offset), input.granule_bytes);
+    layout.short_lived_begin = std::min(layout.short_lived_begin, begin.count());
+  }
+  layout.regions.reserve(profile.tensors.size());
+  for (size_t i = 0; i < profile.tensors.size(); ++i) {
+    if (layout.offsets[i] < 0) {
+      return absl::InvalidArgumentError(absl::StrCat("plan: the layout to keep has no place for tensor ",
+                                                     profile.tensors[i].id.value(), ": it is another step's"));
+    }
+    layout.regions.push_back(regions[profile.tensors[i].id]);
+  }
+  return layout;
+}
 
 MigrationPlan StartPlan(absl::string_view planner, const PlannerInput& input, const Layout& layout) {
   MigrationPlan plan;

@@ -23,6 +23,9 @@ absl::Status CheckInput(const PlannerInput& input);
 // The budget in frames.
 int64_t FramesOf(const PlannerInput& input);
 
+// The places of input.layout_of, else a layout that is solved. InvalidArgument where that plan lacks a tensor.
+absl::StatusOr<Layout> LayoutFor(const PlannerInput& input, ShortLived short_lived = ShortLived::kApart);
+
 // A plan with header and placements filled in, and empty actions for every layer.
 MigrationPlan StartPlan(absl::string_view planner, const PlannerInput& input, const Layout& layout);
 

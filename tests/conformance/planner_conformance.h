@@ -93,6 +93,40 @@ TEST_P(PlannerConformance, TensorsThatAreAliveTogetherNeverShareBytes) {
   }
 }
 
+TEST_P(PlannerConformance, AnotherPlansPlacesCanBeKept) {
+  for (const profile::Profile& profile : Profiles()) {
+    PlannerInput input = Input(profile, Bytes(profile.peak_bytes.count() / 3));
+    const MigrationPlan before = MustPlan(input);
+    // Other times.
+    profile::Profile changed = profile;
+    for (profile::Layer& layer : changed.layers) layer.seconds /= 3;
+    input.profile = &changed;
+    input.machine = OneTier(0.3e9);
+    input.layout_of = &before;
+    const MigrationPlan plan = MustPlan(input);
+    ASSERT_EQ(plan.placements.size(), before.placements.size());
+    for (size_t i = 0; i < plan.placements.size(); ++i) {
+      EXPECT_EQ(plan.placements[i].offset, before.placements[i].offset);
+      EXPECT_EQ(plan.placements[i].region, before.placements[i].region);
+    }
+    EXPECT_EQ(plan.layout_end, before.layout_end);
+    EXPECT_EQ(plan.short_lived_bytes, before.short_lived_bytes);
+    for (const absl::Status& checked : {CheckFrames(changed, plan), CheckPlacements(changed, plan)}) {
+      EXPECT_TRUE(checked.ok()) << checked;
+    }
+  }
+}
+
+TEST_P(PlannerConformance, PlacesOfAnotherStepAreNotKept) {
+  const profile::Profile profile = RandomProfile(1, 5, 60);
+  const MigrationPlan other = MustPlan(Input(RandomProfile(1, 5, 40), MiB(64)));
+  PlannerInput input = Input(profile, MiB(64));
+  input.layout_of = &other;
+  const absl::Status refused = (*MakePlanner(GetParam().name))->Plan(input).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_NE(refused.message().find("another step"), absl::string_view::npos) << refused;
+}
+
 TEST_P(PlannerConformance, WhatALayerNeedsIsThereOrFetchedByItsDeadline) {
   if (!GetParam().prefetches) {
     // By demand, or in place: then nothing may be called needed that the plan doesn't bring.
