@@ -126,7 +126,9 @@ void Mover::EvictLocked(GranuleId id, int64_t issued_nanos) {
 }
 
 void Mover::TurnLocked() {
+  CountQueuedLocked();
   FinishAllLocked();
+  left_in_flight_ = in_flight_;
   if (pause_.load() || stop_.load()) return;  // only what is in flight still ends
   TakeNewLayersLocked();
   ServeDemandsLocked();
@@ -138,6 +140,15 @@ void Mover::TurnLocked() {
   retry_soon_ = residency_.HasStrandedLocked();
   const int64_t over = residency_.frames().in_use() - residency_.frames().limit() - FramesComing();
   if (over > 0) MakeRoomLocked(over);
+}
+
+void Mover::CountQueuedLocked() {
+  // A queue that is short at first may have run dry before it was filled again.
+  queued_ = left_in_flight_ >= options_.queued_depth;
+  if (left_in_flight_ == 0 && in_flight_ == 0) return;
+  const int64_t now = clock_.NowNanos();
+  if (queued_) stats_.queued_nanos += now - left_nanos_;
+  left_nanos_ = now;
 }
 
 void Mover::FinishAllLocked() {
@@ -392,6 +403,8 @@ void Mover::SubmitAll() {
     tier_.Reap(&done, -1);
     completions_ = std::move(done);
     Residency::Lock lock(residency_);
+    queued_ = false;
+    left_in_flight_ = 0;
     FinishAllLocked();
   }
 }
@@ -424,6 +437,7 @@ void Mover::RecordEnd(const tier::Completion& completion) {
   if (completion.error == 0) {
     const bool in = residency_.GranuleLocked(id).presence.load() == arena::Presence::kFetching;
     (in ? stats_.bytes_in : stats_.bytes_out) += residency_.granule_bytes();
+    if (queued_) (in ? stats_.queued_in : stats_.queued_out) += residency_.granule_bytes();
   }
   if (!recording_.load(std::memory_order_relaxed)) return;
   const auto found = std::find_if(open_records_.begin(), open_records_.end(),

@@ -37,6 +37,7 @@ struct MoverOptions {
   // What the system caches of the slow tier is counted after so many transfers, and when none is left: it is a system
   // call.
   int64_t count_cached_after = 16;
+  int queued_depth = 4;  // so many in flight keep the link busy: what it then does is its speed
   // After so many write-outs that failed in a row nothing is evicted any more, but for one try in each pause.
   int64_t most_failures = 64;
   int64_t failure_pause_nanos = 50'000'000;
@@ -63,6 +64,11 @@ struct MoverStats {
   int64_t demand_fetches = 0;
   int64_t planned_fetches = 0;
   int64_t skipped_actions = 0;  // planned moves that the real state did not allow or need
+  // What was moved while at least `queued_depth` transfers were in flight, and how long that was: the link's speed, as
+  // it never ran dry then.
+  Bytes queued_in;
+  Bytes queued_out;
+  int64_t queued_nanos = 0;
 };
 
 class Mover final : public arena::DemandSink {
@@ -115,6 +121,7 @@ class Mover final : public arena::DemandSink {
   void TurnLocked();
   std::optional<Bytes> CachedIfDue();
   void FinishAllLocked();
+  void CountQueuedLocked();
   void TakeNewLayersLocked();
   void AdoptPlanLocked();
   void TakeActionsLocked(int64_t position);
@@ -169,6 +176,9 @@ class Mover final : public arena::DemandSink {
   std::vector<tier::Completion> completions_;
   std::vector<MoveRecord> open_records_;
   int in_flight_ = 0;
+  int left_in_flight_ = 0;        // when completions were last taken, after them
+  int64_t left_nanos_ = 0;        // when that was
+  bool queued_ = false;           // the link was busy from then until these completions
   int64_t uncounted_ = 0;         // transfers that have ended since the cache was counted
   int64_t next_try_nanos_ = 0;    // while all writes fail
   bool retry_soon_ = false;       // something is to be tried again without being asked for

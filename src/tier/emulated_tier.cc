@@ -66,7 +66,7 @@ absl::StatusOr<std::unique_ptr<EmulatedTier>> EmulatedTier::Create(const Emulate
 }
 
 EmulatedTier::EmulatedTier(const EmulatedTierOptions& options, char* memory, int event_fd)
-    : options_(options), memory_(memory), event_(event_fd) {
+    : options_(options), in_rate_(options.in.rate()), out_rate_(options.out.rate()), memory_(memory), event_(event_fd) {
   slots_.Grow(options_.capacity / options_.granule_bytes);
 }
 
@@ -94,8 +94,9 @@ bool EmulatedTier::IsTaken(SlotId slot) {
 }
 
 int64_t EmulatedTier::TransferNanos(Direction direction) const {
-  const BytesPerSecond rate = direction == Direction::kIn ? options_.in : options_.out;
-  return static_cast<int64_t>(SecondsFor(options_.granule_bytes, rate) * 1e9);
+  const std::atomic<double>& rate = direction == Direction::kIn ? in_rate_ : out_rate_;
+  return static_cast<int64_t>(SecondsFor(options_.granule_bytes, BytesPerSecond(rate.load(std::memory_order_relaxed))) *
+                              1e9);
 }
 
 int EmulatedTier::Submit(absl::Span<const Transfer> transfers) {

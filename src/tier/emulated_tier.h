@@ -6,6 +6,7 @@
 // reaps: a caller that reuses the memory early is found out. With a test's clock everything is deterministic.
 // With `addressable` the tier says that compute could use its slots in place, and gives their addresses. It does not
 // slow such uses down to the link's speed: what they would cost is the simulator's business.
+// Its speed can be changed while it runs, as that of a disk changes when others use it.
 // Thread safety, ownership, errors: as BlockTier.
 #ifndef THERMOCLINE_TIER_EMULATED_TIER_H_
 #define THERMOCLINE_TIER_EMULATED_TIER_H_
@@ -54,6 +55,12 @@ class EmulatedTier final : public BlockTier {
   int ReadSync(SlotId slot, void* memory) override;
   BlockTierStats Stats() const override;
 
+  // The speed of what is submitted from now on. From any thread. REQUIRES: positive rates.
+  void SetSpeed(BytesPerSecond in, BytesPerSecond out) {
+    in_rate_.store(in.rate(), std::memory_order_relaxed);
+    out_rate_.store(out.rate(), std::memory_order_relaxed);
+  }
+
   // When the next transfer completes, in the clock's nanoseconds; -1: none is under way. The mover's, as Reap.
   int64_t NextCompletionNanos() const;
   // A slot's bytes, in place.
@@ -71,6 +78,7 @@ class EmulatedTier final : public BlockTier {
   bool Collect(std::vector<Completion>* completions);
 
   const EmulatedTierOptions options_;
+  std::atomic<double> in_rate_, out_rate_;
   char* const memory_;
   WakeEvent event_;
   std::atomic<bool> woken_{false};

@@ -20,6 +20,33 @@ TEST_F(MoverTest, WhatIsEvictedComesBackWithItsBytes) {
   Free(a);
 }
 
+TEST_F(MoverTest, CountsForTheLinksSpeedOnlyWhatWasMovedWhileAQueueStood) {
+  plan::LayerActions actions;
+  std::vector<char*> tensors;
+  for (int i = 0; i < 7; ++i) {
+    tensors.push_back(New('a'));
+    actions.release.push_back(Id(tensors.back()));
+  }
+  EXPECT_EQ(mover_->Stats().queued_nanos, 0);
+  tier_.Hold(true);
+  Do(actions);
+  Step();
+  const int in_flight[] = {6, 4, 3, 0};
+  const int counted[] = {1, 3, 4, 4};  // three in flight no longer keep the link busy
+  for (int i = 0; i < 4; ++i) {
+    while (std::ssize(tier_.Waiting()) > in_flight[i]) tier_.Release(0);
+    Step();
+    EXPECT_EQ(mover_->Stats().queued_out, kGranule * counted[i]) << in_flight[i];
+  }
+  const MoverStats stats = mover_->Stats();
+  EXPECT_EQ(stats.bytes_out, kGranule * 7);
+  EXPECT_EQ(stats.queued_in, Bytes(0));
+  EXPECT_GT(stats.queued_nanos, 0);
+  Step();
+  EXPECT_EQ(mover_->Stats().queued_nanos, stats.queued_nanos) << "nothing is under way";
+  for (char* tensor : tensors) Free(tensor);
+}
+
 TEST_F(MoverTest, ATouchTakesAGranuleBackFromItsEviction) {
   char* const a = New('a');
   tier_.Hold(true);

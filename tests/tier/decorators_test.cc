@@ -82,6 +82,21 @@ TEST(EmulatedTierTest, FullDuplexHasALinkEachWay) {
   EXPECT_EQ(TagsAt(*tier, clock, 2000), std::vector<uint64_t>{3});
 }
 
+TEST(EmulatedTierTest, AnotherSpeedIsThatOfWhatIsSubmittedFromThenOn) {
+  HandClock clock;
+  clock.now = 0;
+  auto tier = *EmulatedTier::Create(OneMicrosecond(&clock, false, 0));
+  const Frames frames(3, kGranule);
+  const SlotId slot = tier->AllocateSlot();
+  tier->Submit({{1, Direction::kOut, slot, frames[0]}});
+  tier->SetSpeed(BytesPerSecond(65536e6 / 4), BytesPerSecond(65536e6 / 2));
+  tier->Submit({{2, Direction::kIn, slot, frames[1]}, {3, Direction::kOut, slot, frames[2]}});
+  EXPECT_EQ(TagsAt(*tier, clock, 1000), std::vector<uint64_t>{1});
+  EXPECT_TRUE(TagsAt(*tier, clock, 4999).empty());
+  EXPECT_EQ(TagsAt(*tier, clock, 5000), std::vector<uint64_t>{2});
+  EXPECT_EQ(TagsAt(*tier, clock, 7000), std::vector<uint64_t>{3});
+}
+
 TEST(EmulatedTierTest, BytesMoveOnlyWhenTheTimeHasCome) {
   HandClock clock;
   clock.now = 0;
