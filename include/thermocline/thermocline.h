@@ -112,7 +112,7 @@ typedef struct tc_stats {
   uint64_t steps;
   uint64_t matched_allocations;   /* placed by the plan */
   uint64_t mismatched_allocations;
-  uint64_t replans;
+  uint64_t replans;               /* plans made again, as layers or the link took other times than planned for */
   uint64_t io_errors;
   uint64_t metadata_bytes;        /* the library's own bookkeeping (docs/tuning.md); page tables not counted */
   uint64_t held_evictions;        /* given up, as the kernel or a device held the pages */

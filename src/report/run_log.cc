@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "nlohmann/json.hpp"
+#include "src/base/median.h"
 #include "src/trace/compressed_file.h"
 #include "src/trace/json_node.h"
 
@@ -177,12 +178,6 @@ std::string Lines(const Items& items) {
   std::string out = "[";
   for (const auto& item : items) absl::StrAppend(&out, out.size() > 1 ? ",\n" : "\n", Text(ToJson(item)));
   return out + "]";
-}
-
-double Median(std::vector<double> values) {
-  if (values.empty()) return 0;
-  std::sort(values.begin(), values.end());
-  return (values[(values.size() - 1) / 2] + values[values.size() / 2]) / 2;
 }
 
 }  // namespace

@@ -32,6 +32,7 @@
 #include "src/runtime/shape_book.h"
 #include "src/runtime/step_recorder.h"
 #include "src/runtime/strange_steps.h"
+#include "src/runtime/time_drift.h"
 #include "src/tier/block_tier.h"
 
 namespace thermocline::runtime {
@@ -174,16 +175,27 @@ class Runtime {
   absl::Status FinishProfile();
   // Where steps are not marked, what comes before the first add_layer of a step belongs to the layer after its last.
   static void JoinHeadAndTail(profile::Profile* profile);
-  absl::StatusOr<plan::MigrationPlan> MakePlan(const profile::Profile& profile, const Trial& trial) const;
-  absl::Status Replan(Shape& shape);
   void Activate(size_t index, int32_t layer);
-  Bytes PlanBudget() const;
-  void FinishPlacedStep(double seconds);
   void ReportFloor(const profile::Profile& profile);
   void CountShapes();
   void RecordStep(bool profiled, double seconds);
   void StartRecordingIfDue();
   void RecordLayer(int64_t now, int64_t exposed);
+
+  // replan.cc
+  struct PlanWish {
+    int planner = 0;
+    double link_pace = 1;                            // the link's speed over what was measured at the start
+    const plan::MigrationPlan* layout_of = nullptr;  // places to keep
+  };
+  static PlanTimes TimesOf(const Shape& shape);
+  Bytes PlanBudget() const;
+  absl::StatusOr<plan::MigrationPlan> MakePlan(const profile::Profile& profile, const PlanWish& wish);
+  void FinishPlacedStep(double seconds);
+  absl::Status Replan(Shape& shape);
+  double LinkPace() const;
+  void FollowTimes(Shape& shape, double seconds);
+  void PlanForMeasured(Shape& shape);
 
   const Settings settings_;
   const Clock& clock_ = MonotonicClock();
@@ -231,11 +243,13 @@ class Runtime {
   std::vector<std::unique_ptr<Shape>> shapes_;
   size_t active_ = 0;
   std::atomic<bool> plan_running_{false};
+  bool plan_changed_ = false;  // the active shape's; the mover learns of it when the next step begins
   bool recording_ = false;
   bool in_forked_child_ = false;  // placement is off here
   std::atomic<uint32_t> settling_{0};
   migrate::MoverStats step_mover_stats_;
   int64_t step_exposed_ = 0;
+  double planning_seconds_ = 0;  // that the last plan took to make
   bool record_next_ = false;
   migrate::MoverStats layer_mover_stats_;
   RunRecord record_;

@@ -11,6 +11,16 @@ size_t HeapBytes(const std::vector<T>& items) {
   return items.capacity() * sizeof(T);
 }
 
+size_t PlanBytes(const plan::MigrationPlan& plan) {
+  size_t bytes = sizeof(plan::MigrationPlan) + HeapBytes(plan.placements) + HeapBytes(plan.layers) +
+                 HeapBytes(plan.resident_at_start) + HeapBytes(plan.predicted_exposed_per_layer);
+  for (const plan::LayerActions& actions : plan.layers) {
+    bytes += HeapBytes(actions.release) + HeapBytes(actions.write_back) + HeapBytes(actions.provide) +
+             HeapBytes(actions.fetch) + HeapBytes(actions.need);
+  }
+  return bytes;
+}
+
 }  // namespace
 
 Shape::Shape(profile::Profile the_profile, plan::MigrationPlan the_plan)
@@ -31,18 +41,13 @@ Shape::Shape(profile::Profile the_profile, plan::MigrationPlan the_plan)
 }
 
 Bytes Shape::MemoryBytes() const {
-  size_t bytes = sizeof(Shape) + sizeof(plan::MigrationPlan) + HeapBytes(profile.layers) + HeapBytes(profile.tensors) +
-                 HeapBytes(measured_seconds) + HeapBytes(slots_) + HeapBytes(plan->placements) +
-                 HeapBytes(plan->layers) + HeapBytes(plan->resident_at_start) +
-                 HeapBytes(plan->predicted_exposed_per_layer);
+  size_t bytes = sizeof(Shape) + HeapBytes(profile.layers) + HeapBytes(profile.tensors) + HeapBytes(measured_seconds) +
+                 HeapBytes(seconds_before) + HeapBytes(slots_) + PlanBytes(*plan) +
+                 (plan_before == nullptr ? 0 : PlanBytes(*plan_before));
   for (const profile::Layer& layer : profile.layers) bytes += layer.name.capacity();
   for (const profile::Tensor& tensor : profile.tensors) bytes += HeapBytes(tensor.accesses);
   for (const std::vector<Slot>& slots : slots_) bytes += HeapBytes(slots);
-  for (const plan::LayerActions& actions : plan->layers) {
-    bytes += HeapBytes(actions.release) + HeapBytes(actions.write_back) + HeapBytes(actions.provide) +
-             HeapBytes(actions.fetch) + HeapBytes(actions.need);
-  }
-  return Bytes(static_cast<int64_t>(bytes));
+  return Bytes(static_cast<int64_t>(bytes)) + drift.HeapBytes();
 }
 
 bool Matches(const Shape& shape, const std::vector<Identity>& log) {

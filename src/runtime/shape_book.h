@@ -12,6 +12,7 @@
 #include "src/base/units.h"
 #include "src/plan/migration_plan.h"
 #include "src/profile/profile.h"
+#include "src/runtime/time_drift.h"
 #include "src/runtime/trial.h"
 
 namespace thermocline::runtime {
@@ -48,6 +49,10 @@ class Shape {
   int64_t steps = 0;                      // run under this plan
   Trial trial;                            // which planner's plan it is
   std::vector<double> measured_seconds;   // of each layer, waits taken off; the mean of the steps so far
+  TimeDrift drift;                        // whether the plan still suits the steps' times
+  // While a plan that was made for other times is on trial: the one before, and what its profile's layers took.
+  std::shared_ptr<const plan::MigrationPlan> plan_before;
+  std::vector<double> seconds_before;
 
  private:
   struct Slot {

@@ -1,4 +1,4 @@
-// Runtime's other half: the step's marks, profiling, planning.
+// Runtime's other half: the step's marks, profiling, records.
 #include <algorithm>
 #include <cstdio>
 #include <utility>
@@ -14,10 +14,6 @@ namespace {
 
 // Steps by demand before the first profile, when steps are marked explicitly: optimizers allocate their state in the first.
 constexpr int64_t kWarmUpSteps = 1;
-// Placed steps after which the plan is made again from measured layer times.
-constexpr int64_t kReplanAfter[] = {2, 6};
-// Share of a step's allocations that may miss their places before the step is profiled anew.
-constexpr double kDriftShare = 0.02;
 constexpr size_t kMostShapes = 8;
 // Allocations from so many granules up may begin a layer.
 constexpr int64_t kSplitGranules = 2;
@@ -219,13 +215,14 @@ void Runtime::Activate(size_t index, int32_t layer) {
   const Shape& shape = *shapes_[index];
   const int64_t layers = std::max<int64_t>(1, shape.layer_count());
   position_ = (position_ / layers + 1) * layers;
-  const bool same = plan_running_ && index == active_;
+  const bool same = plan_running_ && !plan_changed_ && index == active_;
   active_ = index;
   if (same) return;
   const Bytes granule = settings_.granule_bytes;
   residency_->SetPlanned(true, GranuleId(static_cast<uint32_t>(shape.plan->layout_base / granule.count())),
                          GranuleId(static_cast<uint32_t>(shape.plan->layout_end / granule.count() + 1)));
   plan_running_ = true;
+  plan_changed_ = false;
   mover_->SetPlan(shape.plan, position_ + layer);
 }
 
@@ -281,34 +278,18 @@ absl::Status Runtime::EndLocked() {
   return status.ok() ? residency_->TakeError() : status;
 }
 
-// Fast bytes that a plan may use: what lies outside its sight, small objects, is taken off.
-Bytes Runtime::PlanBudget() const {
-  const Bytes granule = settings_.granule_bytes;
-  const Bytes small = RoundUp(allocator_->SpanBytes(), granule) + granule;
-  return std::max(granule * residency_->frames().limit() - small, Bytes(0));
-}
-
-absl::StatusOr<plan::MigrationPlan> Runtime::MakePlan(const profile::Profile& profile, const Trial& trial) const {
-  plan::PlannerInput input;
-  input.profile = &profile;
-  input.machine = machine_;
-  input.budget = PlanBudget();
-  input.granule_bytes = settings_.granule_bytes;
-  input.layout_base = allocator_->planned_begin();
-  return planners_[trial.current()]->Plan(input);
-}
-
 absl::Status Runtime::FinishProfile() {
   profile::Profile profile = recorder_->End();
   phase_.store(Phase::kDemand);
   if (!explicit_steps_) JoinHeadAndTail(&profile);
   const uint64_t hash = profile::SequenceHash(profile);
   const Trial trial(static_cast<int>(planners_.size()));
-  absl::StatusOr<plan::MigrationPlan> plan = MakePlan(profile, trial);
+  absl::StatusOr<plan::MigrationPlan> plan = MakePlan(profile, {.planner = trial.current()});
   if (!plan.ok()) return plan.status();
   ReportFloor(profile);
   auto shape = std::make_unique<Shape>(std::move(profile), *std::move(plan));
   shape->trial = trial;
+  shape->drift.OnPlan(TimesOf(*shape), shape->plan->predicted_exposed_per_layer, planning_seconds_, /*tried=*/false);
   for (size_t i = 0; i < shapes_.size(); ++i) {
     if (profile::SequenceHash(shapes_[i]->profile) != hash) continue;
     shapes_[i] = std::move(shape);
@@ -328,50 +309,6 @@ void Runtime::NoteMismatch(const Identity& identity) {
 }
 
 bool Runtime::ProfileIsDue() const { return !planners_.empty() && (profile_next_ || strange_.IsDue(steps_)); }
-
-bool Runtime::Drifted() const {
-  return step_mismatched_ > kDriftShare * static_cast<double>(step_matched_ + step_mismatched_);
-}
-
-void Runtime::FinishPlacedStep(double seconds) {
-  Shape& shape = *shapes_[active_];
-  ++shape.steps;
-  // The time between steps is a layer too, and not over yet: only the step's own layers are compared.
-  // Means, not minima: leads that fit the luckiest run of each layer come too late in all the others.
-  std::vector<double>& mean = shape.measured_seconds;
-  mean.resize(std::max(mean.size(), step_layer_seconds_.size()), 0);
-  for (size_t i = 0; i < step_layer_seconds_.size(); ++i) {
-    mean[i] += (step_layer_seconds_[i] - mean[i]) / static_cast<double>(shape.steps);
-  }
-  if (Drifted()) {
-    profile_next_ |= strange_.OnStrange(steps_, first_unknown_);
-    return;
-  }
-  // Plans are tried with layer times that placed steps took, not with those of the profile.
-  bool replan = shape.steps > kReplanAfter[0] && shape.trial.OnStep(seconds);
-  replan |= std::find(std::begin(kReplanAfter), std::end(kReplanAfter), shape.steps) != std::end(kReplanAfter);
-  if (replan) Replan(shape).IgnoreError();  // the old plan stays in use
-}
-
-// The same profile, with the layer times that placed steps took.
-absl::Status Runtime::Replan(Shape& shape) {
-  if (shape.given) return absl::OkStatus();  // there is nothing to plan from
-  profile::Profile profile = shape.profile;
-  for (size_t i = 0; i < profile.layers.size() && i < shape.measured_seconds.size(); ++i) {
-    profile.layers[i].seconds = std::max(1e-7, shape.measured_seconds[i]);
-  }
-  absl::StatusOr<plan::MigrationPlan> plan = MakePlan(profile, shape.trial);
-  if (!plan.ok()) return plan.status();
-  auto next = std::make_unique<Shape>(std::move(profile), *std::move(plan));
-  next->steps = shape.steps;
-  next->trial = shape.trial;
-  next->measured_seconds = std::move(shape.measured_seconds);
-  shapes_[active_] = std::move(next);
-  CountShapes();
-  plan_running_ = false;  // the mover learns of it when the next step begins
-  ++replans_;
-  return absl::OkStatus();
-}
 
 void Runtime::CountShapes() {
   int64_t bytes = 0;

@@ -43,6 +43,18 @@ TEST(Trial, OfEqualsTheFirstStaysAndOneNeedsNone) {
   EXPECT_FALSE(Trial().OnStep(1));
 }
 
+TEST(Trial, TakesTheMedianWhereStepsAreTimedSeveralTimesAndAgainstWhatHasRunAlready) {
+  for (const double second : {1.9, 2.1}) {
+    Trial trial = Trial::After(2, 3);
+    EXPECT_EQ(trial.current(), 1);
+    for (const double seconds : {99.0, 99.0, second}) EXPECT_FALSE(trial.OnStep(seconds));
+    EXPECT_FALSE(trial.decided());
+    EXPECT_EQ(trial.OnStep(0), second > 2);
+    EXPECT_TRUE(trial.decided());
+    EXPECT_EQ(trial.current(), second > 2 ? 0 : 1);
+  }
+}
+
 // ---------------------------------------------------------------------------------------------------------------------
 
 // The steps of a run, after the one by demand, the profiled one and the two whose layer times make the plans that are

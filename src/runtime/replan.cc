@@ -1,0 +1,160 @@
+// Runtime's fourth part: plans, made again as steps turn out to take other times, and drift.
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "src/runtime/runtime.h"
+
+namespace thermocline::runtime {
+namespace {
+
+// Placed steps after which the plan is made again from measured layer times.
+constexpr int64_t kReplanAfter[] = {2, 6};
+// Share of a step's allocations that may miss their places before the step is profiled anew.
+constexpr double kDriftShare = 0.02;
+// Of a step's transfers that found a queue, granules from which on they tell the link's speed.
+constexpr int64_t kTellingGranules = 8;
+constexpr double kShortestLayer = 1e-7;
+
+void SetLayerSeconds(const std::vector<double>& seconds, profile::Profile* profile) {
+  for (size_t i = 0; i < profile->layers.size() && i < seconds.size(); ++i) {
+    profile->layers[i].seconds = std::max(kShortestLayer, seconds[i]);
+  }
+}
+
+plan::Machine AtPace(plan::Machine machine, double pace) {
+  for (plan::TierSpec& tier : machine.slow) {
+    tier.in = BytesPerSecond(tier.in.rate() * pace);
+    tier.out = BytesPerSecond(tier.out.rate() * pace);
+    tier.latency_seconds /= pace;
+  }
+  return machine;
+}
+
+}  // namespace
+
+// Fast bytes that a plan may use: what lies outside its sight, small objects, is taken off.
+Bytes Runtime::PlanBudget() const {
+  const Bytes granule = settings_.granule_bytes;
+  const Bytes small = RoundUp(allocator_->SpanBytes(), granule) + granule;
+  return std::max(granule * residency_->frames().limit() - small, Bytes(0));
+}
+
+PlanTimes Runtime::TimesOf(const Shape& shape) {
+  PlanTimes times;
+  for (const profile::Layer& layer : shape.profile.layers) times.layer_seconds.push_back(layer.seconds);
+  return times;
+}
+
+// On the thread that marks the steps, which then take so much longer: while it plans, a thread of its own would take a
+// core from the step for as long, and a plan for other times is made only when the step's time has earned it
+// (TimeDrift).
+absl::StatusOr<plan::MigrationPlan> Runtime::MakePlan(const profile::Profile& profile, const PlanWish& wish) {
+  plan::PlannerInput input;
+  input.profile = &profile;
+  input.machine = AtPace(machine_, wish.link_pace);
+  input.budget = PlanBudget();
+  input.granule_bytes = settings_.granule_bytes;
+  input.layout_base = allocator_->planned_begin();
+  input.layout_of = wish.layout_of;
+  const int64_t began = clock_.NowNanos();
+  absl::StatusOr<plan::MigrationPlan> plan = planners_[wish.planner]->Plan(input);
+  planning_seconds_ = (clock_.NowNanos() - began) * 1e-9;
+  return plan;
+}
+
+bool Runtime::Drifted() const {
+  return step_mismatched_ > kDriftShare * static_cast<double>(step_matched_ + step_mismatched_);
+}
+
+void Runtime::FinishPlacedStep(double seconds) {
+  Shape& shape = *shapes_[active_];
+  ++shape.steps;
+  // The time between steps is a layer too, and not over yet: only the step's own layers are compared.
+  // Means, not minima: leads that fit the luckiest run of each layer come too late in all the others.
+  std::vector<double>& mean = shape.measured_seconds;
+  mean.resize(std::max(mean.size(), step_layer_seconds_.size()), 0);
+  for (size_t i = 0; i < step_layer_seconds_.size(); ++i) {
+    mean[i] += (step_layer_seconds_[i] - mean[i]) / static_cast<double>(shape.steps);
+  }
+  if (Drifted()) {
+    profile_next_ |= strange_.OnStrange(steps_, first_unknown_);
+    return;
+  }
+  if (shape.given) return;  // there is nothing to plan from
+  // Plans are tried with layer times that placed steps took, not with those of the profile.
+  bool replan = shape.steps > kReplanAfter[0] && shape.trial.OnStep(seconds);
+  replan |= std::find(std::begin(kReplanAfter), std::end(kReplanAfter), shape.steps) != std::end(kReplanAfter);
+  if (replan) {
+    Replan(shape).IgnoreError();  // the old plan stays in use
+  } else if (shape.trial.decided() && shape.steps > *std::rbegin(kReplanAfter)) {
+    FollowTimes(shape, seconds);
+  }
+}
+
+// The same profile, with the layer times that placed steps took.
+absl::Status Runtime::Replan(Shape& shape) {
+  profile::Profile profile = shape.profile;
+  SetLayerSeconds(shape.measured_seconds, &profile);
+  absl::StatusOr<plan::MigrationPlan> plan = MakePlan(profile, {.planner = shape.trial.current()});
+  if (!plan.ok()) return plan.status();
+  auto next = std::make_unique<Shape>(std::move(profile), *std::move(plan));
+  next->steps = shape.steps;
+  next->trial = shape.trial;
+  next->measured_seconds = std::move(shape.measured_seconds);
+  next->drift.OnPlan(TimesOf(*next), next->plan->predicted_exposed_per_layer, planning_seconds_, /*tried=*/false);
+  shapes_[active_] = std::move(next);
+  CountShapes();
+  plan_changed_ = true;
+  ++replans_;
+  return absl::OkStatus();
+}
+
+// How fast the link was in this step, over what the machine's description says. 0: too little was moved to tell.
+double Runtime::LinkPace() const {
+  const migrate::MoverStats now = mover_->Stats();
+  const Bytes in = now.queued_in - step_mover_stats_.queued_in;
+  const Bytes out = now.queued_out - step_mover_stats_.queued_out;
+  const double took = (now.queued_nanos - step_mover_stats_.queued_nanos) * 1e-9;
+  if (in + out < settings_.granule_bytes * kTellingGranules || took <= 0) return 0;
+  const plan::TierSpec& tier = machine_.slow.front();
+  const double in_seconds = SecondsFor(in, tier.in), out_seconds = SecondsFor(out, tier.out);
+  const double slowest = (in_seconds + out_seconds) / took;
+  if (!tier.full_duplex) return slowest;
+  // The two directions may have been busy one after the other, or both at a time.
+  const double fastest = std::max(in_seconds, out_seconds) / took;
+  return std::clamp(1.0, fastest, slowest);
+}
+
+void Runtime::FollowTimes(Shape& shape, double seconds) {
+  const double exposed = (residency_->exposed_nanos() - step_exposed_) * 1e-9;
+  const TimeDrift::Action action = shape.drift.OnStep({seconds, exposed, step_layer_seconds_, LinkPace()});
+  if (action == TimeDrift::Action::kPlan) return PlanForMeasured(shape);
+  if (shape.plan_before == nullptr || shape.drift.trying()) return;
+  if (action == TimeDrift::Action::kTakeBack) {
+    shape.plan = shape.plan_before;
+    SetLayerSeconds(shape.seconds_before, &shape.profile);
+    plan_changed_ = true;
+  }
+  shape.plan_before = nullptr;
+  CountShapes();
+}
+
+// The places stay: tensors are alive in them that outlive the step. Where planning fails the old plan stays too.
+void Runtime::PlanForMeasured(Shape& shape) {
+  profile::Profile profile = shape.profile;
+  const PlanTimes& measured = shape.drift.measured();
+  SetLayerSeconds(measured.layer_seconds, &profile);
+  absl::StatusOr<plan::MigrationPlan> plan = MakePlan(
+      profile, {.planner = shape.trial.current(), .link_pace = measured.link_pace, .layout_of = shape.plan.get()});
+  if (!plan.ok()) return;
+  shape.seconds_before = TimesOf(shape).layer_seconds;
+  shape.profile = std::move(profile);
+  shape.plan_before = std::exchange(shape.plan, std::make_shared<const plan::MigrationPlan>(*std::move(plan)));
+  shape.drift.OnPlan(measured, shape.plan->predicted_exposed_per_layer, planning_seconds_, /*tried=*/true);
+  CountShapes();
+  plan_changed_ = true;
+  ++replans_;
+}
+
+}  // namespace thermocline::runtime
