@@ -193,6 +193,7 @@ class Runtime {
   absl::StatusOr<plan::MigrationPlan> MakePlan(const profile::Profile& profile, const PlanWish& wish);
   void FinishPlacedStep(double seconds);
   absl::Status Replan(Shape& shape);
+  bool MayProfileUnmarked();
   double LinkPace() const;
   void FollowTimes(Shape& shape, double seconds);
   void PlanForMeasured(Shape& shape);
@@ -230,6 +231,8 @@ class Runtime {
     int32_t layers = 0;  // that were added since
   } trust_;
   int32_t owed_layers_ = 0;  // of the step that is profiled next though nothing marks it; 0: none is
+  // With the hooks alone: steps that drifted since the last profile for it, and how many make the next one.
+  int64_t drifted_steps_ = 0, drifts_for_profile_ = 1;
   std::atomic<int32_t> layer_{0};
   int32_t ordinal_ = 0;
   std::string layer_name_;

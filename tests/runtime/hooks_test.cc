@@ -157,6 +157,43 @@ TEST_F(Hooks, ProfileTheStepAfterOneThatAGivenPlanDidNotFit) {
   }
 }
 
+TEST_F(Hooks, ProfileAStepAnewWhereTheProgramGoesOnWithAnotherBatch) {
+  Step(0);
+  ProfiledStep(1);
+  for (int step = 2; step < 5; ++step) Step(step);
+  count_ = kCount / 2;
+  Step(5);
+  EXPECT_EQ(runtime_->Stats().profiles, 1);
+  Step(6);
+  const runtime::RuntimeStats before = runtime_->Stats();
+  EXPECT_EQ(before.profiles, 2);
+  EXPECT_GT(before.mismatched, kLayers / 2);
+  for (int step = 7; step < 11; ++step) Step(step);
+  const runtime::RuntimeStats stats = runtime_->Stats();
+  EXPECT_EQ(stats.profiles, 2);
+  EXPECT_EQ(stats.matched - before.matched, 4 * kLayers + 3);
+  EXPECT_EQ(stats.mismatched, before.mismatched);
+}
+
+// Nobody says where such steps end.
+TEST_F(Hooks, ProfileEverMoreRarelyWhereNoProfileHelps) {
+  Step(0);
+  ProfiledStep(1);
+  layers_ = kLayers + 3;
+  for (int step = 2; step < 66; ++step) {
+    if (step % 2 == 0) count_ = kCount / 2 + 1024 * step;  // and no two are alike
+    Step(step);
+  }
+  const int64_t profiles = runtime_->Stats().profiles;
+  EXPECT_GE(profiles, 3);
+  EXPECT_LE(profiles, 8);
+  layers_ = kLayers;
+  ProfiledStep(66);
+  const int64_t before = runtime_->Stats().matched;
+  Step(67);
+  EXPECT_EQ(runtime_->Stats().matched - before, kLayers) << "start_profile says it";
+}
+
 TEST_F(Hooks, MayMarkTheStepThatIsProfiledAsAGivenPlanDidNotFit) {
   Step(0);
   ProfiledStep(1);
