@@ -1,8 +1,10 @@
 // Steps of several shapes side by side, and steps that drift from the profiled one.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -142,6 +144,70 @@ TEST_F(Drift, OfMoreThanTwoPercentIsProfiledAnewAndThenMatches) {
   Expect(2, 3 * kAllocations - 2, 2);
   Step(*runtime_, 0);  // as it was at first: not forgotten
   Expect(2, 4 * kAllocations - 2, 2);
+}
+
+// What another thread allocates beside the steps: other sizes each time, some of it for several steps.
+class OtherThread {
+ public:
+  explicit OtherThread(Runtime& runtime) : runtime_(runtime) {}
+  ~OtherThread() {
+    for (Tensor& tensor : tensors_) Free(tensor);
+  }
+
+  void Run(int step) {
+    for (int i = 0; i < 12; ++i) {
+      const Bytes bytes = KiB(32 + 28 * ((step * 7 + i * 5) % 11));
+      auto* const begin = static_cast<unsigned char*>(runtime_.Allocate(bytes, Bytes(64)));
+      ASSERT_NE(begin, nullptr);
+      std::memset(begin, Fill(step, i), bytes.count());
+      tensors_.push_back({begin, bytes, Fill(step, i)});
+    }
+    while (tensors_.size() > 40) {
+      Free(tensors_.front());
+      tensors_.erase(tensors_.begin());
+    }
+  }
+  int64_t wrong() const { return wrong_; }
+
+ private:
+  struct Tensor {
+    unsigned char* begin;
+    Bytes bytes;
+    unsigned char fill;
+  };
+  static unsigned char Fill(int step, int i) { return static_cast<unsigned char>(step * 12 + i + 1); }
+  void Free(const Tensor& tensor) {
+    wrong_ += tensor.bytes.count() - std::count(tensor.begin, tensor.begin + tensor.bytes.count(), tensor.fill);
+    EXPECT_TRUE(runtime_.Free(tensor.begin));
+  }
+
+  Runtime& runtime_;
+  std::vector<Tensor> tensors_;
+  int64_t wrong_ = 0;
+};
+
+TEST(OtherThreads, AllocateWithoutDriftAndLoseNoByte) {
+  const auto runtime = Make(MiB(3));
+  ASSERT_NE(runtime, nullptr);
+  constexpr int kSteps = 12;
+  {
+    OtherThread other(*runtime);
+    for (int step = 0; step < kSteps; ++step) {
+      std::thread thread([&] { other.Run(step); });
+      Step(*runtime, 0);
+      thread.join();
+    }
+    EXPECT_EQ(other.wrong(), 0);
+    const std::vector<profile::Tensor>& tensors = runtime->current_shape()->profile.tensors;
+    EXPECT_TRUE(std::any_of(tensors.begin(), tensors.end(), [](const profile::Tensor& tensor) {
+      return tensor.birth != kNoLayer && tensor.ordinal < 0 && !tensor.accesses.empty();
+    })) << "what another thread allocates in the profiled step is in the profile";
+  }
+  const RuntimeStats stats = runtime->Stats();
+  EXPECT_EQ(stats.profiles, 1);
+  EXPECT_EQ(stats.mismatched, 0);
+  EXPECT_EQ(stats.matched, (kSteps - 2) * kAllocations) << "all of the driving thread's, and no other";
+  EXPECT_GT(stats.mover.bytes_in, MiB(1)) << "and they had to move";
 }
 
 }  // namespace
