@@ -1,5 +1,6 @@
 # Runs PROGRAM without placement, with placement on SLOW, and, with SAVE_PLAN, once more by the plan that it saved to SCRATCH;
-# fails unless every run prints the same results, bit for bit, and the placed ones moved something.
+# fails unless every run prints the same results, bit for bit, and the placed ones moved something and left a profile and a
+# run log beside SCRATCH.
 function(run_program results placed)
   set(ENV{THERMOCLINE} ${placed})
   execute_process(COMMAND ${PROGRAM} --slow ${SLOW} ${ARGN}
@@ -25,13 +26,23 @@ function(require_same expected results what)
   endif()
 endfunction()
 
+function(require_file path words)
+  file(READ ${path} text)
+  if(NOT text MATCHES "${words}")
+    message(FATAL_ERROR "${path} is not what it should be; it has no ${words}")
+  endif()
+endfunction()
+
+set(saved --profile ${SCRATCH}.profile --run-log ${SCRATCH}.runlog)
+file(REMOVE ${SCRATCH} ${SCRATCH}.profile ${SCRATCH}.runlog)
 run_program(plain off)
 if(SAVE_PLAN)
-  file(REMOVE ${SCRATCH})
-  run_program(placed on --save-plan ${SCRATCH})
+  run_program(placed on --save-plan ${SCRATCH} ${saved})
   run_program(planned on --plan ${SCRATCH})
   require_same("${plain}" "${planned}" "the run by a saved plan")
 else()
-  run_program(placed on)
+  run_program(placed on ${saved})
 endif()
+require_file(${SCRATCH}.profile "\"tensors\"")
+require_file(${SCRATCH}.runlog "\"run_log_version\"")
 require_same("${plain}" "${placed}" "placement")

@@ -1,7 +1,8 @@
 /* The three hooks of the paper around a layer loop of one's own, in plain C: a perceptron of many layers learns a
- * synthetic task in a third of the memory that its tensors need. What Thermocline adds is marked (1) to (5).
+ * synthetic task in a third of the memory that its tensors need. What Thermocline adds is marked (1) to (6).
  *
  *   build/bin/01_c_hooks [--fast 48MiB] [--slow file:/var/tmp] [--steps 8]
+ *   build/bin/01_c_hooks --profile net.json    what it learnt, for `thermocline simulate` and `thermocline plan`
  *   THERMOCLINE=off build/bin/01_c_hooks       the same losses, all in ordinary memory
  */
 #include <getopt.h>
@@ -172,29 +173,43 @@ static void Train(Net* net, int steps) {
   FreeNet(net);
 }
 
+/* (4) What was learnt and what was done, as files for the `thermocline` command. */
+static void Save(const Net* net, const char* profile, const char* run_log) {
+  if (profile != NULL && tc_save_profile(net->memory, profile) != TC_OK) Die("--profile");
+  if (run_log != NULL && tc_save_run_log(net->memory, run_log) != TC_OK) Die("--run-log");
+}
+
 int main(int argc, char** argv) {
   static const struct option flags[] = {
       {"fast", required_argument, NULL, 'f'},
       {"slow", required_argument, NULL, 's'},
       {"steps", required_argument, NULL, 'n'},
+      {"profile", required_argument, NULL, 'p'},
+      {"run-log", required_argument, NULL, 'l'},
       {"help", no_argument, NULL, 'h'},
       {NULL, 0, NULL, 0},
   };
-  /* (4) A runtime with a hard budget: here a third of what the tensors come to. */
+  /* (5) A runtime with a hard budget: here a third of what the tensors come to. */
   tc_options options = {.struct_size = sizeof(options), .fast = "48MiB"};
+  const char *profile = NULL, *run_log = NULL;
   int steps = 8;
   for (int flag; (flag = getopt_long(argc, argv, "", flags, NULL)) != -1;) {
     if (flag == 'f') options.fast = optarg;
     if (flag == 's') options.slow = optarg;
     if (flag == 'n') steps = atoi(optarg);
+    if (flag == 'p') profile = optarg;
+    if (flag == 'l') run_log = optarg;
     if (flag == 'h' || flag == '?' || steps < 1) {
-      fprintf(flag == 'h' ? stdout : stderr, "usage: 01_c_hooks [--fast 48MiB] [--slow file:/var/tmp] [--steps 8]\n");
+      fprintf(flag == 'h' ? stdout : stderr,
+              "usage: 01_c_hooks [--fast 48MiB] [--slow file:/var/tmp] [--steps 8]\n"
+              "                  [--profile FILE] [--run-log FILE]\n");
       return flag == 'h' ? 0 : 2;
     }
   }
   Net net = {NULL};
   if (tc_create(&options, &net.memory) != TC_OK) Die("cannot start");
   Train(&net, steps);
-  tc_destroy(net.memory); /* (5) everything that it allocated is gone with it */
+  Save(&net, profile, run_log);
+  tc_destroy(net.memory); /* (6) everything that it allocated is gone with it */
   return 0;
 }

@@ -32,7 +32,7 @@ using Plate = std::pmr::vector<float>;  // kSide rows of kSide
 
 struct Flags {
   thermocline::Options runtime;
-  std::string save_plan;
+  std::string save_plan, profile, run_log;
   int steps = 8;
 };
 
@@ -145,12 +145,16 @@ void Run(const Flags& flags) {
   for (int step = 0; step < flags.steps; ++step) {
     const double heat = simulation.Step();
     std::printf("step %d: heat %.17g\n", step, heat);  // all its digits: equal text means equal bits
+    std::fflush(stdout);
   }
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::tmpfile(), std::fclose);
   if (file == nullptr) throw std::runtime_error("no temporary file can be made");
   simulation.Write(simulation.Hottest(), file.get());
-  // (7) The plan is data: a second run of the same program with the same budget starts with it.
+  // (7) The plan is data: a second run of the same program with the same budget starts with it. So are what it was made
+  // of, for `thermocline simulate`, and what came of it, for `thermocline report`.
   if (!flags.save_plan.empty()) Check(runtime->SavePlan(flags.save_plan));
+  if (!flags.profile.empty()) Check(runtime->SaveProfile(flags.profile));
+  if (!flags.run_log.empty()) Check(runtime->SaveRunLog(flags.run_log));
   PrintStats(*runtime);
 }
 
@@ -161,6 +165,8 @@ bool ReadFlags(int argc, char** argv, Flags* flags, int* exit_code) {
       {"slow", required_argument, nullptr, 's'},
       {"plan", required_argument, nullptr, 'p'},
       {"save-plan", required_argument, nullptr, 'o'},
+      {"profile", required_argument, nullptr, 'q'},
+      {"run-log", required_argument, nullptr, 'l'},
       {"steps", required_argument, nullptr, 'n'},
       {"help", no_argument, nullptr, 'h'},
       {nullptr, 0, nullptr, 0},
@@ -170,11 +176,14 @@ bool ReadFlags(int argc, char** argv, Flags* flags, int* exit_code) {
     if (flag == 's') flags->runtime.slow = optarg;
     if (flag == 'p') flags->runtime.plan_in = optarg;
     if (flag == 'o') flags->save_plan = optarg;
+    if (flag == 'q') flags->profile = optarg;
+    if (flag == 'l') flags->run_log = optarg;
     if (flag == 'n') flags->steps = std::atoi(optarg);
     if (flag != 'h' && flag != '?' && flags->steps > 0) continue;
     std::fprintf(
         flag == 'h' ? stdout : stderr,
-        "usage: 02_cpp_api [--fast 36MiB] [--slow file:/var/tmp] [--steps 8] [--save-plan FILE] [--plan FILE]\n");
+        "usage: 02_cpp_api [--fast 36MiB] [--slow file:/var/tmp] [--steps 8] [--save-plan FILE] [--plan FILE]\n"
+        "                  [--profile FILE] [--run-log FILE]\n");
     *exit_code = flag == 'h' ? 0 : 2;
     return false;
   }

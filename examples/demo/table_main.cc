@@ -23,7 +23,8 @@ void AddFlags(CLI::App* app, TableOptions* o, bool* quick, bool* restore) {
   app->add_option("--slow", o->slow, "slow tier: file:DIR or numa:NODE (a second memory node where there is one, else file:/var/tmp)");
   app->add_option("--only", o->only, "rows to run besides glibc and tcmalloc, separated by commas");
   app->add_option("--rows", o->rows, "instead: these rows, such as mimalloc,thermocline-35,lru-50,limited-20,unmarked-20,swap-20");
-  app->add_option("--program", o->program_name, "a program beside this one to run instead of the demo's, by its name");
+  app->add_option("--program", o->program_name,
+                  "a program to run instead of the demo's: its path, or its name beside this one");
   app->add_option("--program-argument", o->program_arguments, "one more argument of it; can be given several times");
   app->add_option("--steps", o->counted, "counted steps a turn")->check(CLI::PositiveNumber);
   app->add_option("--turns", o->turns, "turns of each row")->check(CLI::PositiveNumber);
@@ -89,8 +90,9 @@ int Main(int argc, char** argv) {
       UndoJournal journal(options.out + "/undo");
       return 0;
     }
-    options.program = std::filesystem::read_symlink("/proc/self/exe").parent_path() /
-                      (options.program_name.empty() ? "thermocline_demo" : options.program_name);
+    const std::filesystem::path here = std::filesystem::read_symlink("/proc/self/exe").parent_path();
+    options.program = here / (options.program_name.empty() ? "thermocline_demo" : options.program_name);
+    options.thermocline = here / "thermocline";
     ChooseSlowTier(&options);
     return RunTable(options);
   } catch (const Interrupted& e) {

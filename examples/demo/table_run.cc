@@ -165,9 +165,8 @@ bool TableRun::Launch(Running* row, const std::string& preload) {
     if (spec.planner != "lru") command.arguments.insert(command.arguments.end(), {"--profile", base + ".trace.json"});
   }
   if (spec.kind == RowSpec::Kind::kUnmarked) {
-    const std::string thermocline = options_.program.substr(0, options_.program.find_last_of('/') + 1) + "thermocline";
-    const std::vector<std::string> run = {thermocline, "run", "--fast", std::to_string(row->result.budget_bytes),
-                                          "--slow", options_.slow, "--"};
+    const std::vector<std::string> run = {
+        options_.thermocline, "run", "--fast", std::to_string(row->result.budget_bytes), "--slow", options_.slow, "--"};
     command.arguments.insert(command.arguments.begin(), run.begin(), run.end());
   }
   try {

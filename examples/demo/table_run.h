@@ -20,6 +20,7 @@ namespace thermocline::demo {
 
 struct TableOptions {
   std::string program;                  // thermocline_demo
+  std::string thermocline;              // the command, for unmarked rows
   std::string out = "build/demo";       // folder for results, logs and the journal
   std::string slow;                     // as tc_options takes it; main chooses one where none is given
   std::string only;                     // names of rows, separated by commas; empty: all (glibc and tcmalloc always run)
