@@ -1,16 +1,26 @@
 #include "src/base/atomic_file.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstddef>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <sstream>
+#include <string>
 
 namespace thermocline {
 namespace {
@@ -63,6 +73,123 @@ TEST_F(AtomicFile, AKilledWriterLeavesNoHalfOfAFile) {
     }
     fs::remove_all(folder_);
     fs::create_directories(folder_);
+  }
+}
+
+// Answers an errno to one system call, in this process from now on; only where its third argument has `bits`.
+bool Refuse(int system_call, int error, unsigned bits = 0) {
+  constexpr unsigned kNumber = offsetof(seccomp_data, nr), kThird = offsetof(seccomp_data, args[2]);
+  const unsigned any = bits != 0 ? bits : ~0u;
+  sock_filter program[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, kNumber),
+                           BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<unsigned>(system_call), 0, 3),
+                           bits != 0 ? sock_filter BPF_STMT(BPF_LD | BPF_W | BPF_ABS, kThird)
+                                     : sock_filter BPF_STMT(BPF_LD | BPF_W | BPF_IMM, any),
+                           BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, any, 0, 1),
+                           BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | static_cast<unsigned>(error)),
+                           BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+  const sock_fprog filter{std::size(program), program};
+  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+bool RefuseUnnamedFiles() { return Refuse(SYS_openat, EOPNOTSUPP, O_TMPFILE & ~O_DIRECTORY); }
+
+#ifdef SYS_rename
+constexpr int kRename = SYS_rename;
+#else
+constexpr int kRename = SYS_renameat;
+#endif
+
+enum class Ended { kKilled, kByItself, kNotTraced };
+
+// Runs the body in a process that is killed at its n-th stop: it stops before and after each system call.
+Ended KillAtStop(int n, const std::function<void()>& body) {
+  const pid_t child = fork();
+  if (child == 0) {
+    if (ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) _exit(1);
+    raise(SIGSTOP);
+    body();
+    _exit(0);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  if (!WIFSTOPPED(status)) return Ended::kNotTraced;
+  for (int stop = 0; stop < n; ++stop) {
+    ptrace(PTRACE_SYSCALL, child, nullptr, nullptr);
+    waitpid(child, &status, 0);
+    if (!WIFSTOPPED(status)) return Ended::kByItself;
+  }
+  kill(child, SIGKILL);
+  waitpid(child, &status, 0);
+  return Ended::kKilled;
+}
+
+TEST_F(AtomicFile, KilledAtAnySystemCallLeavesTheOldFileOrTheNewOneWhole) {
+  const std::string old_text(10'000, 'o'), new_text(100'000, 'n');
+  const auto whole = [&](const std::string& path) {
+    const std::string text = Contents(path);
+    return text == old_text || text == new_text;
+  };
+  for (const bool exists : {true, false}) {
+    for (const bool unnamed : {true, false}) {
+      int olds = 0, news = 0, left = 0;
+      Ended ended = Ended::kKilled;
+      for (int n = 0; ended == Ended::kKilled; ++n) {
+        SCOPED_TRACE(testing::Message() << "exists " << exists << ", unnamed " << unnamed << ", stop " << n);
+        if (exists) std::ofstream(Path("f")) << old_text;
+        ended = KillAtStop(n, [&] {
+          if (unnamed || RefuseUnnamedFiles()) static_cast<void>(WriteFileAtomically(Path("f"), new_text));
+        });
+        if (ended == Ended::kNotTraced) GTEST_SKIP() << "needs ptrace of a child process";
+        const bool there = fs::exists(Path("f"));
+        EXPECT_TRUE(there ? whole(Path("f")) : !exists) << "a part of a file, under the final name";
+        (there && Contents(Path("f")) == new_text ? news : olds) += 1;
+        for (const auto& entry : fs::directory_iterator(folder_)) {
+          const std::string name = entry.path().filename().string();
+          if (name == "f") continue;
+          ++left;
+          EXPECT_EQ(name.find("f.tmp."), 0u) << "what may be left, as the header says";
+          EXPECT_TRUE(!unnamed || whole(entry.path().string())) << "a part under a name";
+          fs::remove(entry.path());
+        }
+        EXPECT_TRUE(WriteFileAtomically(Path("f"), new_text).ok());
+        fs::remove(Path("f"));
+      }
+      ASSERT_EQ(ended, Ended::kByItself);
+      EXPECT_GE(olds, 5);
+      EXPECT_GE(news, 2);
+      EXPECT_EQ(left > 0, exists || !unnamed) << "a new file never has another name than its own";
+    }
+  }
+}
+
+TEST_F(AtomicFile, StaysAsItWasWhateverCallIsRefused) {
+  constexpr struct {
+    int number;
+    int error;
+    const char* call;  // that the message names; nullptr: it is done another way
+  } kRefusals[] = {{SYS_write, ENOSPC, "write"}, {SYS_fsync, EIO, "fsync"},    {SYS_fchmod, EPERM, "fchmod"},
+                   {kRename, EIO, "rename"},     {SYS_linkat, EPERM, nullptr}, {SYS_openat, EMFILE, "open"}};
+  for (const auto& refusal : kRefusals) {
+    for (const bool unnamed : {true, false}) {
+      SCOPED_TRACE(testing::Message() << "system call " << refusal.number << ", unnamed " << unnamed);
+      ASSERT_TRUE(WriteFileAtomically(Path("f"), "old").ok());
+      const pid_t child = fork();
+      if (child == 0) {
+        if (!unnamed && !RefuseUnnamedFiles()) _exit(10);
+        if (!Refuse(refusal.number, refusal.error)) _exit(10);
+        const absl::Status status = WriteFileAtomically(Path("f"), "new");
+        if (status.ok()) _exit(0);
+        const std::string message(status.message());
+        const bool says =
+            refusal.call != nullptr && message.find(refusal.call + std::string(" failed")) != message.npos;
+        _exit(says && message.find(Path("f")) != message.npos ? 1 : 2);
+      }
+      int status = 0;
+      ASSERT_EQ(waitpid(child, &status, 0), child);
+      ASSERT_TRUE(WIFEXITED(status)) << status;
+      EXPECT_EQ(WEXITSTATUS(status), refusal.call != nullptr ? 1 : 0);
+      EXPECT_EQ(Contents(Path("f")), refusal.call != nullptr ? "old" : "new");
+      EXPECT_EQ(Entries(), 1) << "left behind";
+    }
   }
 }
 
