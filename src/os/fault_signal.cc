@@ -4,10 +4,12 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "src/os/futex.h"
@@ -28,11 +30,28 @@ std::array<Range, kMaxRanges> g_ranges;
 FutexLock g_lock;  // writers of everything here
 std::atomic<bool> g_installed{false};
 
+// A program's handler that withdraws puts back what it had found in its place: us. Therefore ours comes first again by
+// another of these entries each time, and what arrives by an older one goes to whom that one is chained to: nobody is
+// asked for the same signal twice. The first is chained to whoever was there before us.
+constexpr int kEntries = 8;
+constexpr int kProgramsOwn = kEntries;  // in the place of an entry: the program's own handler stands there
+
 // The chained actions, for SIGSEGV and SIGBUS, in two copies each: handlers read the one that `current` names, so a
 // half-written one is never seen.
-struct Chained {
+struct ChainedAction {
+  struct sigaction Get() const { return copies[current.load(std::memory_order_acquire)]; }
+  // REQUIRES: g_lock.
+  void Set(const struct sigaction& action) {
+    const int other = 1 - current.load();
+    copies[other] = action;
+    current.store(other, std::memory_order_release);
+  }
   struct sigaction copies[2] = {};
   std::atomic<int> current{0};
+};
+struct Chained {
+  std::array<ChainedAction, kEntries> by_entry;
+  std::atomic<int> entry{0};  // which came first last
 };
 Chained g_segv;
 Chained g_bus;
@@ -105,41 +124,43 @@ void CallHandler(const struct sigaction& action, int signum, siginfo_t* info, vo
   SetMask(ours);
 }
 
-// REQUIRES: g_lock.
-void SetChained(int signum, const struct sigaction& action) {
-  Chained& chained = ChainedFor(signum);
-  const int current = chained.current.load();
-  chained.copies[1 - current] = action;
-  chained.current.store(1 - current, std::memory_order_release);
-}
-
-void ResetChained(int signum) {
+void Reset(int entry, int signum) {
+  const struct sigaction none = {};
+  if (entry == kProgramsOwn) {
+    sigaction(signum, &none, nullptr);
+    return;
+  }
   LockGuard guard(g_lock);  // all signals are blocked here
-  SetChained(signum, {});
+  ChainedFor(signum).by_entry[entry].Set(none);
 }
 
 // The handler that a thread's last signal was passed on to may pass it back to us, who stood there when it was
-// installed. It comes with the same context then, from deeper in the stack; a new signal after a jump out comes from no
-// deeper.
-__attribute__((tls_model("initial-exec"))) thread_local const void* t_chained_context = nullptr;
-__attribute__((tls_model("initial-exec"))) thread_local const void* t_chained_frame = nullptr;
+// installed: by an older entry, whose turn it then is, or by the same, which would go on for ever. It comes with the
+// same context then, from deeper in the stack; a new signal after a jump out comes from no deeper.
+struct Passed {
+  const void* context;
+  const void* frame;
+  int signum;
+  int entry;
+};
+__attribute__((tls_model("initial-exec"))) thread_local Passed t_passed = {};
 
-bool ComesBack(const void* context) {
+bool ComesBack(int entry, int signum, const void* context) {
   const void* const frame = __builtin_frame_address(0);
-  if (context == t_chained_context && frame < t_chained_frame) return true;
-  t_chained_context = context;
-  t_chained_frame = frame;
+  const Passed& last = t_passed;
+  const bool same = context == last.context && frame < last.frame && signum == last.signum;
+  if (same && entry >= last.entry) return true;
+  t_passed = {context, frame, signum, entry};
   return false;
 }
 
-// The signal again, for whom it was meant before us.
-void Chain(int signum, siginfo_t* info, void* context) {
-  const Chained& chained = ChainedFor(signum);
-  const struct sigaction action = chained.copies[chained.current.load(std::memory_order_acquire)];
+// The signal again, for whom it was meant before us: the action, which is chained to the entry.
+void Pass(int entry, const struct sigaction& action, int signum, siginfo_t* info, void* context) {
   if (action.sa_handler == SIG_IGN && info->si_code <= 0) return;  // sent by kill(); a real fault can't be ignored
-  const bool handled = action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN && !ComesBack(context);
+  const bool handled =
+      action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN && !ComesBack(entry, signum, context);
   if (handled && !(info->si_code > 0 && CountsAsBlocked(signum, context))) {
-    if ((action.sa_flags & SA_RESETHAND) != 0) ResetChained(signum);
+    if ((action.sa_flags & SA_RESETHAND) != 0) Reset(entry, signum);
     CallHandler(action, signum, info, context);
     return;
   }
@@ -150,12 +171,24 @@ void Chain(int signum, siginfo_t* info, void* context) {
   if (info->si_code <= 0) syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), signum);
 }
 
+int EntryOf(const struct sigaction& action);  // or kProgramsOwn
+
+// What a signal would meet now. *entry: by which of ours it would come.
+struct sigaction ActionInForce(int signum, int* entry) {
+  struct sigaction now = {};
+  sigaction(signum, nullptr, &now);
+  *entry = EntryOf(now);
+  return *entry == kProgramsOwn ? now : ChainedFor(signum).by_entry[*entry].Get();
+}
+
 void RaiseSigbus(siginfo_t* info, void* context) {
   info->si_signo = SIGBUS;
   info->si_code = BUS_OBJERR;
-  Chain(SIGBUS, info, context);
+  int entry = 0;
+  const struct sigaction action = ActionInForce(SIGBUS, &entry);
+  Pass(entry, action, SIGBUS, info, context);
   // With the default action in place, the instruction must not run again: it would fault as SIGSEGV for ever.
-  const auto handler = g_bus.copies[g_bus.current.load()].sa_handler;
+  const auto handler = ActionInForce(SIGBUS, &entry).sa_handler;
   if (handler == SIG_DFL || handler == SIG_IGN || CountsAsBlocked(SIGBUS, context)) {
     sigset_t set;
     sigemptyset(&set);
@@ -165,7 +198,7 @@ void RaiseSigbus(siginfo_t* info, void* context) {
   }
 }
 
-void OnSignal(int signum, siginfo_t* info, void* context) {
+void OnSignal(int entry, int signum, siginfo_t* info, void* context) {
   const int saved_errno = errno;
   if (info->si_code > 0 && !IsInstructionFetch(context)) {  // the kernel's, not kill()
     char* const address = static_cast<char*>(info->si_addr);
@@ -183,20 +216,52 @@ void OnSignal(int signum, siginfo_t* info, void* context) {
       return;
     }
   }
-  Chain(signum, info, context);
+  Pass(entry, ChainedFor(signum).by_entry[entry].Get(), signum, info, context);
   errno = saved_errno;
 }
 
-int Install(int signum, struct sigaction* before) {
+template <int kEntry>
+void Enter(int signum, siginfo_t* info, void* context) {
+  OnSignal(kEntry, signum, info, context);
+}
+template <int... kEach>
+constexpr auto MakeEntries(std::integer_sequence<int, kEach...>) {
+  return std::array{&Enter<kEach>...};
+}
+constexpr auto kEnter = MakeEntries(std::make_integer_sequence<int, kEntries>());
+
+int EntryOf(const struct sigaction& action) {
+  return static_cast<int>(std::find(kEnter.begin(), kEnter.end(), action.sa_sigaction) - kEnter.begin());
+}
+
+int Install(int entry, int signum, struct sigaction* before) {
   struct sigaction action = {};
-  action.sa_sigaction = OnSignal;
+  action.sa_sigaction = kEnter[entry];
   action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART;
   sigfillset(&action.sa_mask);
   return sigaction(signum, &action, before) == 0 ? 0 : errno;
 }
 
-bool IsOurs(const struct sigaction& action) {
-  return (action.sa_flags & SA_SIGINFO) != 0 && action.sa_sigaction == OnSignal;
+// By which entry ours comes first again, in the place of `now`. By the last where that is chained to the same handler
+// already. After all of them the second is used again: a handler that found it, seven others ago, may be asked twice.
+int NextEntry(const Chained& chained, const struct sigaction& now) {
+  const int last = chained.entry.load();
+  if (chained.by_entry[last].Get().sa_sigaction == now.sa_sigaction) return last;
+  return last + 1 < kEntries ? last + 1 : 1;
+}
+
+// REQUIRES: g_lock.
+void Reclaim(int signum) {
+  Chained& chained = ChainedFor(signum);
+  struct sigaction now = {}, replaced = {};
+  if (sigaction(signum, nullptr, &now) != 0) return;
+  const int found = EntryOf(now);
+  const int entry = found != kProgramsOwn ? found : NextEntry(chained, now);
+  chained.entry.store(entry);
+  if (entry == found && (now.sa_flags & SA_SIGINFO) != 0) return;  // else put back by signal(), which forgets the flags
+  if (entry != found) chained.by_entry[entry].Set(now);
+  if (Install(entry, signum, &replaced) != 0 || EntryOf(replaced) != kProgramsOwn) return;
+  chained.by_entry[entry].Set(replaced);  // another thread's, since the look above
 }
 
 }  // namespace
@@ -210,14 +275,18 @@ void InterruptedCode::LetDefaultSignalsThrough() const {
     struct sigaction action = {};
     if (sigaction(signum, nullptr, &action) == 0 && action.sa_handler == SIG_DFL) open |= BitOf(signum);
   }
-  if (open != 0) SetMask(SetMask(~open));
+  // Another thread may give one of them a handler between the look and here, and no system call opens a signal on the
+  // condition that it has none. That handler then runs in the middle of the fault, this once. It may jump out, as the
+  // caller holds no lock, and may touch what is away, as faults are open with it (those sent by kill() stay pending).
+  const uint64_t faults = (BitOf(SIGSEGV) | BitOf(SIGBUS)) & ~pending & ~blocked_;
+  if (open != 0) SetMask(SetMask(~(open | faults)));
 }
 
 absl::Status RegisterFaultRange(char* begin, char* end, FaultHandler* handler) {
   SignalLock lock(g_lock);
   if (!g_installed.load()) {
     for (int signum : {SIGSEGV, SIGBUS}) {
-      if (const int error = Install(signum, &ChainedFor(signum).copies[0])) {
+      if (const int error = Install(0, signum, &ChainedFor(signum).by_entry[0].copies[0])) {
         return absl::InternalError(absl::StrCat("sigaction(", signum, ") failed: ", strerror(error)));
       }
     }
@@ -242,9 +311,12 @@ void UnregisterFaultRange(FaultHandler* handler) {
 
 int SetChainedAction(int signum, const struct sigaction* action, struct sigaction* old) {
   SignalLock lock(g_lock);
-  const Chained& chained = ChainedFor(signum);
-  if (old != nullptr) *old = chained.copies[chained.current.load()];
-  if (action != nullptr) SetChained(signum, *action);
+  int entry = 0;
+  ActionInForce(signum, &entry);
+  if (entry == kProgramsOwn) entry = ChainedFor(signum).entry.load();
+  ChainedAction& chained = ChainedFor(signum).by_entry[entry];
+  if (old != nullptr) *old = chained.Get();
+  if (action != nullptr) chained.Set(*action);
   return 0;
 }
 
@@ -252,12 +324,7 @@ void ReclaimFaultSignals() {
   if (!g_installed.load()) return;
   {
     SignalLock lock(g_lock);
-    for (const int signum : {SIGSEGV, SIGBUS}) {
-      struct sigaction now = {};
-      if (sigaction(signum, nullptr, &now) != 0 || IsOurs(now)) continue;
-      SetChained(signum, now);
-      Install(signum, nullptr);
-    }
+    for (const int signum : {SIGSEGV, SIGBUS}) Reclaim(signum);
   }
   uint64_t faults = BitOf(SIGSEGV) | BitOf(SIGBUS);
   syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &faults, nullptr, sizeof(faults));

@@ -2,9 +2,10 @@
 //
 // Faults at registered addresses go to their FaultHandler; every other fault goes on to whoever handled the signal
 // before, or whom the program has installed since, as if we were not there.
-// Thread safety: any thread. FaultHandlers run on the faulting thread with all signals blocked, and may take no lock that
-// interrupted code may hold with signals open. The program's handlers run with the mask that their sigaction asked for,
-// but for SIGSEGV and SIGBUS, which stay open: they may touch what a FaultHandler brings in.
+// Thread safety: any thread. FaultHandlers run on the faulting thread with all signals blocked, and may take no lock
+// that interrupted code may hold with signals open. The program's handlers run with the mask that their sigaction asked
+// for, but for SIGSEGV and SIGBUS, which stay open: they may touch what a FaultHandler brings in. They run on the
+// thread's alternate stack where it has one, asked for (SA_ONSTACK) or not.
 #ifndef THERMOCLINE_OS_FAULT_SIGNAL_H_
 #define THERMOCLINE_OS_FAULT_SIGNAL_H_
 
@@ -31,7 +32,7 @@ class InterruptedCode {
   explicit InterruptedCode(uint64_t blocked) : blocked_(blocked) {}
   // For a FaultHandler that waits long, now and then: lets the process end or stop by the signals that would do that to
   // the interrupted code. A signal for which there is a handler (of SIGSEGV and SIGBUS: ours) comes when the fault is
-  // over.
+  // over; but for one whose handler another thread installs at this moment. REQUIRES: the caller holds no lock.
   void LetDefaultSignalsThrough() const;
 
  private:
@@ -54,8 +55,9 @@ void UnregisterFaultRange(FaultHandler* handler);
 int SetChainedAction(int signum, const struct sigaction* action, struct sigaction* old);
 // True once the handlers are installed.
 bool FaultSignalsInstalled();
-// Where the program has put a handler of its own in the place of ours, ours comes first again and passes on to it; where
-// the calling thread blocks SIGSEGV or SIGBUS, they are opened. Two or three system calls a signal.
+// Where the program has put a handler of its own in the place of ours, ours comes first again and passes on to it. Such
+// a handler may withdraw as any other, by putting back what it had found there: what was before it has its turn then.
+// Where the calling thread blocks SIGSEGV or SIGBUS, they are opened. Two or three system calls a signal.
 void ReclaimFaultSignals();
 
 }  // namespace thermocline::os
