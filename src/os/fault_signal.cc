@@ -39,7 +39,9 @@ constexpr int kProgramsOwn = kEntries;  // in the place of an entry: the program
 // The chained actions, for SIGSEGV and SIGBUS, in two copies each: handlers read the one that `current` names, so a
 // half-written one is never seen.
 struct ChainedAction {
-  struct sigaction Get() const { return copies[current.load(std::memory_order_acquire)]; }
+  struct sigaction Get() const {
+    return copies[current.load(std::memory_order_acquire)];
+  }
   // REQUIRES: g_lock.
   void Set(const struct sigaction& action) {
     const int other = 1 - current.load();
