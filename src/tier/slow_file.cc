@@ -63,25 +63,27 @@ absl::StatusOr<int> OpenNamed(const std::string& directory, int flags, FileSyste
 // An unnamed file, with O_DIRECT where it is accepted. *direct says so.
 absl::StatusOr<int> OpenUnnamed(const std::string& directory, FileSystem& files, std::vector<ProbeRecord>* probes,
                                 bool* direct) {
-  int fd = -EINVAL;
   for (const int extra : {O_DIRECT, 0}) {
     *direct = extra != 0;
-    const std::string flags = *direct ? "O_DIRECT" : "no O_DIRECT";
-    const int common = O_RDWR | O_CLOEXEC | extra;
-    fd = files.Open(directory.c_str(), O_TMPFILE | O_EXCL | common, 0600);
-    probes->push_back({absl::StrCat("open(", directory, ", O_TMPFILE, ", flags, ")"), fd < 0 ? ErrnoText(fd) : "ok",
-                       fd < 0 ? "a named file, unlinked at once" : ""});
+    const int fd = files.Open(directory.c_str(), O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC | extra, 0600);
+    probes->push_back({absl::StrCat("open(", directory, ", O_TMPFILE, ", *direct ? "" : "no ", "O_DIRECT)"),
+                       fd < 0 ? ErrnoText(fd) : "ok", ""});
     if (fd >= 0) return fd;
     if (fd == -ENOENT || fd == -ENOTDIR || fd == -EACCES || fd == -EROFS) return Failed("open", directory, fd);
-    absl::StatusOr<int> named = OpenNamed(directory, common & ~O_RDWR, files);
-    if (!named.ok()) return named;
-    fd = *named;
-    probes->push_back({absl::StrCat("mkostemp(", directory, ", ", flags, ")"), fd < 0 ? ErrnoText(fd) : "ok",
-                       fd < 0 && *direct ? "through the page cache" : ""});
-    if (fd >= 0) return fd;
+    probes->back().fallback = "a named file, unlinked at once";
     if (fd != -EINVAL) break;
+    if (*direct) probes->back().fallback = "the same through the page cache";
   }
-  return Failed("mkostemp", directory, fd);
+  absl::StatusOr<int> fd = OpenNamed(directory, O_CLOEXEC, files);
+  if (!fd.ok()) return fd;
+  probes->push_back({absl::StrCat("mkostemp(", directory, ")"), *fd < 0 ? ErrnoText(*fd) : "ok", ""});
+  if (*fd < 0) return Failed("mkostemp", directory, *fd);
+  // Not as a flag of mkostemp: where O_DIRECT isn't supported, that fails after it has made the file, and leaves it.
+  const int result = files.SetFlags(*fd, O_DIRECT);
+  *direct = result >= 0;
+  probes->push_back({"fcntl(F_SETFL, O_DIRECT)", *direct ? "ok" : ErrnoText(result),
+                     *direct ? "" : "through the page cache, each transfer written back and dropped"});
+  return fd;
 }
 
 }  // namespace
@@ -129,6 +131,11 @@ absl::Status SlowFile::ProbeDirect(const std::string& directory) {
   if (posix_memalign(&memory, kBlock, kBlock) != 0) return absl::ResourceExhaustedError("no memory for one page");
   auto release = absl::MakeCleanup([memory] { free(memory); });
   std::fill_n(static_cast<char*>(memory), kBlock, 0x5a);
+  if (files_.FileSizeLimit() < kBlock) {  // the kernel would end the process with SIGXFSZ
+    return absl::FailedPreconditionError(absl::StrCat("slow directory ", directory,
+                                                      ": this process may write no file of 4 KiB; raise its limit on "
+                                                      "the size of files (ulimit -f)"));
+  }
   for (;;) {
     IoRequest request{0, Direction::kOut, 0, static_cast<char*>(memory), kBlock};
     int error = TransferNow(files_, fd_, request, !direct_);

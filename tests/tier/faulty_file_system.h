@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "src/tier/file_system.h"
@@ -21,9 +22,10 @@ inline std::string SlowTestDirectory() {
   return given != nullptr ? given : "/var/tmp";
 }
 
-// Passes every call to the real one, and asks Fault first: a non-zero answer is the call's result instead.
+// Passes every call to the one below, and asks Fault first: a non-zero answer is the call's result instead.
 class FaultyFileSystem : public FileSystem {
  public:
+  explicit FaultyFileSystem(FileSystem& below = RealFileSystem()) : real_(below) {}
   int Open(const char* path, int flags, mode_t mode) override {
     return Run("open", [&] { return real_.Open(path, flags, mode); });
   }
@@ -31,8 +33,11 @@ class FaultyFileSystem : public FileSystem {
     return Run("mkostemp", [&] { return real_.MakeTemporary(path, flags); });
   }
   int Unlink(const char* path) override { return Run("unlink", [&] { return real_.Unlink(path); }); }
-  // close is never refused: Linux closes the descriptor even where it answers an error.
-  int Close(int fd) override { return real_.Close(fd); }
+  // Linux closes the descriptor even where it answers an error.
+  int Close(int fd) override {
+    const int result = real_.Close(fd);
+    return Run("close", [&] { return result; });
+  }
   int SetFlags(int fd, int flags) override { return Run("fcntl", [&] { return real_.SetFlags(fd, flags); }); }
   int Fstat(int fd, struct stat* out) override { return Run("fstat", [&] { return real_.Fstat(fd, out); }); }
   int Fstatfs(int fd, struct statfs* out) override { return Run("fstatfs", [&] { return real_.Fstatfs(fd, out); }); }
@@ -87,7 +92,7 @@ class FaultyFileSystem : public FileSystem {
 
  protected:
   virtual int64_t Fault(const char* /*call*/) { return 0; }
-  FileSystem& real_ = RealFileSystem();
+  FileSystem& real_;
 
  private:
   template <typename Call>
@@ -100,8 +105,8 @@ class FaultyFileSystem : public FileSystem {
 // Fails the calls of one name, from the one counted `from` up to that before `to`.
 class FailCall : public FaultyFileSystem {
  public:
-  FailCall(std::string name, int error, int from = 0, int to = 1 << 30)
-      : name_(std::move(name)), error_(error), from_(from), to_(to) {}
+  FailCall(std::string name, int error, int from = 0, int to = 1 << 30, FileSystem& below = RealFileSystem())
+      : FaultyFileSystem(below), name_(std::move(name)), error_(error), from_(from), to_(to) {}
   bool reached() const { return calls_ > from_; }
 
  protected:
@@ -123,9 +128,70 @@ class NoDirectFileSystem : public FaultyFileSystem {
   int Open(const char* path, int flags, mode_t mode) override {
     return flags & O_DIRECT ? -EINVAL : real_.Open(path, flags, mode);
   }
+  // As Linux: the file is made, then the flag is found to be wrong.
   int MakeTemporary(char* path, int flags) override {
-    return flags & O_DIRECT ? -EINVAL : real_.MakeTemporary(path, flags);
+    const int fd = real_.MakeTemporary(path, flags & ~O_DIRECT);
+    if (fd < 0 || (flags & O_DIRECT) == 0) return fd;
+    real_.Close(fd);
+    return -EINVAL;
   }
+  int SetFlags(int fd, int flags) override { return flags & O_DIRECT ? -EINVAL : real_.SetFlags(fd, flags); }
+};
+
+// What a machine may refuse for good, each of which the file tier has another way around.
+struct Refusals {
+  const char* name = "Healthy";
+  bool unnamed = false;  // O_TMPFILE
+  bool direct = false;   // O_DIRECT, by whatever asks for it
+  bool aligned = false;  // O_DIRECT, by the first transfer only
+  bool fallocate = false;
+  bool cachestat = false;
+  bool ring = false;     // a ring there is, but an old one
+  bool overlay = false;  // the directory lies on an overlay
+};
+
+class RefusingFileSystem : public NoDirectFileSystem {
+ public:
+  explicit RefusingFileSystem(const Refusals& refusals) : refusals_(refusals) {}
+
+  int Open(const char* path, int flags, mode_t mode) override {
+    if (refusals_.unnamed && (flags & O_TMPFILE) == O_TMPFILE) return -EOPNOTSUPP;
+    return refusals_.direct ? NoDirectFileSystem::Open(path, flags, mode) : real_.Open(path, flags, mode);
+  }
+  int MakeTemporary(char* path, int flags) override {
+    return refusals_.direct ? NoDirectFileSystem::MakeTemporary(path, flags) : real_.MakeTemporary(path, flags);
+  }
+  int SetFlags(int fd, int flags) override {
+    if (flags == 0) buffered_ = true;
+    return refusals_.direct ? NoDirectFileSystem::SetFlags(fd, flags) : real_.SetFlags(fd, flags);
+  }
+  int64_t Pwrite(int fd, const void* memory, int64_t bytes, int64_t offset) override {
+    return refusals_.aligned && !buffered_ ? -EINVAL : real_.Pwrite(fd, memory, bytes, offset);
+  }
+  int Fallocate(int fd, int64_t offset, int64_t bytes) override {
+    return refusals_.fallocate ? -EOPNOTSUPP : real_.Fallocate(fd, offset, bytes);
+  }
+  int64_t CachedByCachestat(int fd, int64_t bytes) override {
+    return refusals_.cachestat ? -ENOSYS : real_.CachedByCachestat(fd, bytes);
+  }
+  int RingSetup(unsigned entries, io_uring* ring) override {
+    const int result = real_.RingSetup(entries, ring);
+    if (result == 0 && refusals_.ring) ring->features &= ~unsigned{IORING_FEAT_EXT_ARG};
+    return result;
+  }
+  int Fstatfs(int fd, struct statfs* out) override {
+    const int result = real_.Fstatfs(fd, out);
+    if (refusals_.overlay) out->f_type = 0x794c7630;
+    return result;
+  }
+  std::string ReadText(const char* path) override {
+    if (!refusals_.overlay || std::string(path) != "/proc/self/mountinfo") return real_.ReadText(path);
+    return "22 1 0:20 / / rw - overlay overlay rw,lowerdir=/l,upperdir=/var/tmp,workdir=/w\n";
+  }
+
+ private:
+  const Refusals refusals_;
+  bool buffered_ = false;
 };
 
 // As that, and what is written to the first `kept_bytes` of a file stays in the page cache.

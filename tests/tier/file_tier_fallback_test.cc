@@ -34,6 +34,20 @@ TEST(FileTierTest, WithoutODirectItWritesThroughAndKeepsNothingCached) {
   EXPECT_EQ(tier.Stats().cached, Bytes(0));
 }
 
+TEST(FileTierTest, WithoutUnnamedFilesAndODirectNoNameIsLeftEither) {
+  for (const bool direct : {true, false}) {
+    const OwnDirectory own;
+    RefusingFileSystem files({.unnamed = true, .direct = !direct});
+    FileTierOptions options = Options();
+    options.directory = own.path();
+    const auto tier = FileTier::Create(options, files);
+    ASSERT_TRUE(tier.ok()) << tier.status();
+    EXPECT_EQ((*tier)->direct(), direct);
+    EXPECT_EQ((fcntl((*tier)->fd(), F_GETFL) & O_DIRECT) != 0, direct);
+    EXPECT_EQ(own.Files(), 0);
+  }
+}
+
 TEST(FileTierTest, CountsWhatStaysInThePageCache) {
   for (const bool has_cachestat : {true, false}) {
     KeepsCacheFileSystem files(1 << 20, has_cachestat);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,12 @@ class OwnDirectory {
   ~OwnDirectory() { rmdir(path_.c_str()); }
   const std::string& path() const { return path_; }
   int Files() const { return CountEntries(path_.c_str()) - 2; }  // less . and ..
+  // How many there were.
+  int RemoveFiles() const {
+    int removed = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(path_)) removed += unlink(entry.path().c_str()) == 0;
+    return removed;
+  }
 
  private:
   std::string path_;
