@@ -27,9 +27,8 @@ TABLE = {"demo": "", "resnet": "03_libtorch_resnet", "transformer": "04_libtorch
 WHOLE = {"hooks": "01_c_hooks", "cpp": "02_cpp_api"}
 PROGRAMS = [*TABLE, *WHOLE, "python"]
 SMALL = {"resnet": ["--width", "16"], "transformer": ["--batch", "4"]}
-# As examples/demo/row.cc has them, without tcmalloc: its library has a tc_free, tc_calloc and tc_realloc of its own, which
-# would come before those of Thermocline that 01 and 02 call.
-LIBRARIES = {"glibc": "", "jemalloc": "libjemalloc.so.2", "mimalloc": "libmimalloc.so.2"}
+# As examples/demo/row.cc has them.
+LIBRARIES = {"glibc": "", "tcmalloc": "libtcmalloc_minimal.so.4", "jemalloc": "libjemalloc.so.2", "mimalloc": "libmimalloc.so.2"}
 # Of a whole run: the profiled step and the placed steps after which it plans again come first.
 WARMUP, COUNTED = 10, 6
 # Steps that show the rhythm of an unmarked program, one that is profiled, and placed ones until it plans no more.

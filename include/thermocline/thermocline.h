@@ -19,11 +19,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#if defined(__GNUC__)
 #define TC_EXPORT __attribute__((visibility("default")))
-#else
-#define TC_EXPORT
-#endif
+/* What the linker calls tc_NAME: gperftools exports a tc_free, tc_calloc, tc_realloc and tc_version of its own, and its
+ * tcmalloc may be in the same program. Look a function up by that name (dlsym, ctypes). */
+#define TC_SYMBOL(name) __asm__("thermocline_" #name)
 
 #ifdef __cplusplus
 extern "C" {
@@ -53,49 +52,49 @@ typedef struct tc_options {
   int verify;            /* not 0: checksum every granule that goes to the slow tier and comes back */
 } tc_options;
 
-TC_EXPORT tc_status tc_create(const tc_options* options, tc_runtime** runtime);
-TC_EXPORT void tc_destroy(tc_runtime* runtime);
+TC_EXPORT tc_status tc_create(const tc_options* options, tc_runtime** runtime) TC_SYMBOL(create);
+TC_EXPORT void tc_destroy(tc_runtime* runtime) TC_SYMBOL(destroy);
 /* The process's default runtime; NULL when the environment is wrong (see tc_last_error). */
-TC_EXPORT tc_runtime* tc_default(void);
+TC_EXPORT tc_runtime* tc_default(void) TC_SYMBOL(default);
 
 /* Memory. Addresses never change while a tensor lives. Aligned to 64 bytes. NULL when neither tier has room. */
-TC_EXPORT void* tc_alloc(tc_runtime* runtime, size_t bytes);
-TC_EXPORT void* tc_calloc(tc_runtime* runtime, size_t count, size_t bytes);
-TC_EXPORT void* tc_realloc(tc_runtime* runtime, void* pointer, size_t bytes);
-TC_EXPORT void* tc_aligned_alloc(tc_runtime* runtime, size_t alignment, size_t bytes);
+TC_EXPORT void* tc_alloc(tc_runtime* runtime, size_t bytes) TC_SYMBOL(alloc);
+TC_EXPORT void* tc_calloc(tc_runtime* runtime, size_t count, size_t bytes) TC_SYMBOL(calloc);
+TC_EXPORT void* tc_realloc(tc_runtime* runtime, void* pointer, size_t bytes) TC_SYMBOL(realloc);
+TC_EXPORT void* tc_aligned_alloc(tc_runtime* runtime, size_t alignment, size_t bytes) TC_SYMBOL(aligned_alloc);
 /* TC_INVALID_ARGUMENT for a foreign pointer or one freed before: nothing happens then. NULL is fine. */
-TC_EXPORT tc_status tc_free(tc_runtime* runtime, void* pointer);
+TC_EXPORT tc_status tc_free(tc_runtime* runtime, void* pointer) TC_SYMBOL(free);
 /* Bytes usable at pointer; 0 when it is not this runtime's. */
-TC_EXPORT size_t tc_usable_size(tc_runtime* runtime, const void* pointer);
+TC_EXPORT size_t tc_usable_size(tc_runtime* runtime, const void* pointer) TC_SYMBOL(usable_size);
 
 /* The three hooks of the paper (Ren et al., HPCA 2021). Call start_profile before a step that does what every step does,
  * add_layer at each boundary between layers, end_profile after the step; go on calling add_layer in later steps.
  * With a plan given at start (plan_in) that step runs by it; only one that turns out to be another is profiled, as it comes
  * again. */
-TC_EXPORT tc_status tc_start_profile(tc_runtime* runtime);
-TC_EXPORT tc_status tc_add_layer(tc_runtime* runtime);
-TC_EXPORT tc_status tc_add_named_layer(tc_runtime* runtime, const char* name);
-TC_EXPORT tc_status tc_end_profile(tc_runtime* runtime);
+TC_EXPORT tc_status tc_start_profile(tc_runtime* runtime) TC_SYMBOL(start_profile);
+TC_EXPORT tc_status tc_add_layer(tc_runtime* runtime) TC_SYMBOL(add_layer);
+TC_EXPORT tc_status tc_add_named_layer(tc_runtime* runtime, const char* name) TC_SYMBOL(add_named_layer);
+TC_EXPORT tc_status tc_end_profile(tc_runtime* runtime) TC_SYMBOL(end_profile);
 /* Where a step begins and ends, said explicitly. With them, steps of several shapes can alternate, each with a profile and
  * plan of its own, and profiling is automatic: start_profile and end_profile are then not needed. */
-TC_EXPORT tc_status tc_begin_step(tc_runtime* runtime);
-TC_EXPORT tc_status tc_end_step(tc_runtime* runtime);
+TC_EXPORT tc_status tc_begin_step(tc_runtime* runtime) TC_SYMBOL(begin_step);
+TC_EXPORT tc_status tc_end_step(tc_runtime* runtime) TC_SYMBOL(end_step);
 
 /* Hints. The range is rounded out to granules. A pinned range is fast, and stays where it is physically, until as many
  * unpins as pins: for raw system calls, and for buffers that the kernel or a device holds (O_DIRECT, io_uring fixed
  * buffers, RDMA). */
-TC_EXPORT tc_status tc_pin(tc_runtime* runtime, const void* pointer, size_t bytes);
-TC_EXPORT tc_status tc_unpin(tc_runtime* runtime, const void* pointer, size_t bytes);
-TC_EXPORT tc_status tc_prefetch(tc_runtime* runtime, const void* pointer, size_t bytes);
+TC_EXPORT tc_status tc_pin(tc_runtime* runtime, const void* pointer, size_t bytes) TC_SYMBOL(pin);
+TC_EXPORT tc_status tc_unpin(tc_runtime* runtime, const void* pointer, size_t bytes) TC_SYMBOL(unpin);
+TC_EXPORT tc_status tc_prefetch(tc_runtime* runtime, const void* pointer, size_t bytes) TC_SYMBOL(prefetch);
 /* Says that the coming code reads (or writes) the range: fetches it whole, and counts as a use for eviction. */
-TC_EXPORT tc_status tc_touch(tc_runtime* runtime, const void* pointer, size_t bytes, int writes);
+TC_EXPORT tc_status tc_touch(tc_runtime* runtime, const void* pointer, size_t bytes, int writes) TC_SYMBOL(touch);
 /* A new budget, from now on: "4GiB". Shrinking evicts before it returns. */
-TC_EXPORT tc_status tc_set_fast_budget(tc_runtime* runtime, const char* fast);
+TC_EXPORT tc_status tc_set_fast_budget(tc_runtime* runtime, const char* fast) TC_SYMBOL(set_fast_budget);
 
 /* Files. Written to a temporary name and renamed: never half there. */
-TC_EXPORT tc_status tc_save_profile(tc_runtime* runtime, const char* path);
-TC_EXPORT tc_status tc_save_plan(tc_runtime* runtime, const char* path);
-TC_EXPORT tc_status tc_save_run_log(tc_runtime* runtime, const char* path);
+TC_EXPORT tc_status tc_save_profile(tc_runtime* runtime, const char* path) TC_SYMBOL(save_profile);
+TC_EXPORT tc_status tc_save_plan(tc_runtime* runtime, const char* path) TC_SYMBOL(save_plan);
+TC_EXPORT tc_status tc_save_run_log(tc_runtime* runtime, const char* path) TC_SYMBOL(save_run_log);
 
 typedef struct tc_stats {
   size_t struct_size;             /* set before the call */
@@ -120,14 +119,14 @@ typedef struct tc_stats {
   uint64_t written_today_bytes;   /* to an SSD, in this day, counted from the start; 0 for tiers that do not wear */
   uint64_t written_per_day_bytes; /* to an SSD, in a day at the mean rate since the start */
 } tc_stats;
-TC_EXPORT tc_status tc_get_stats(tc_runtime* runtime, tc_stats* stats);
+TC_EXPORT tc_status tc_get_stats(tc_runtime* runtime, tc_stats* stats) TC_SYMBOL(get_stats);
 
 /* The calling thread's message for its last failure; "" when there was none. Valid until its next call. */
-TC_EXPORT const char* tc_last_error(void);
+TC_EXPORT const char* tc_last_error(void) TC_SYMBOL(last_error);
 /* "OK", "INVALID_ARGUMENT", ... Static. */
-TC_EXPORT const char* tc_status_name(tc_status status);
+TC_EXPORT const char* tc_status_name(tc_status status) TC_SYMBOL(status_name);
 /* "0.1.0". Static. */
-TC_EXPORT const char* tc_version(void);
+TC_EXPORT const char* tc_version(void) TC_SYMBOL(version);
 
 #ifdef __cplusplus
 }

@@ -35,7 +35,7 @@ class Malloc : public AllocatorUnderTest {
   void* Reallocate(void* pointer, size_t bytes) override { return realloc_function(pointer, bytes); }
   size_t UsableBytes(void* pointer, size_t) override { return malloc_usable_size(pointer); }
   std::string FreeWrongly(void* pointer) override {
-    Find(&tc_get_stats, "tc_get_stats")(nullptr, nullptr);
+    Find(&tc_get_stats, "thermocline_get_stats")(nullptr, nullptr);
     const std::string before = LastError();
     free_function(pointer);
     return LastError() == before ? "" : LastError();
@@ -45,11 +45,11 @@ class Malloc : public AllocatorUnderTest {
   size_t peak_fast_bytes() const override { return Stats().peak_fast_bytes; }
 
  private:
-  static const char* LastError() { return Find(&tc_last_error, "tc_last_error")(); }
+  static const char* LastError() { return Find(&tc_last_error, "thermocline_last_error")(); }
   static tc_stats Stats() {
     tc_stats stats{};
     stats.struct_size = sizeof(stats);
-    Find(&tc_get_stats, "tc_get_stats")(nullptr, &stats);
+    Find(&tc_get_stats, "thermocline_get_stats")(nullptr, &stats);
     return stats;
   }
 };
@@ -79,7 +79,7 @@ class New final : public Malloc {
 template <typename Under>
 AllocatorKind Kind(const char* name) {
   return {name, []() -> std::unique_ptr<AllocatorUnderTest> {
-            return dlsym(RTLD_DEFAULT, "tc_get_stats") == nullptr ? nullptr : std::make_unique<Under>();
+            return dlsym(RTLD_DEFAULT, "thermocline_get_stats") == nullptr ? nullptr : std::make_unique<Under>();
           }};
 }
 
@@ -98,7 +98,7 @@ INSTANTIATE_TEST_SUITE_P(Preload, ReallocatingAllocatorConformance, ::testing::V
 }  // namespace thermocline
 
 int main(int argc, char** argv) {
-  if (dlsym(RTLD_DEFAULT, "tc_get_stats") == nullptr && getenv("LD_PRELOAD") == nullptr) {
+  if (dlsym(RTLD_DEFAULT, "thermocline_get_stats") == nullptr && getenv("LD_PRELOAD") == nullptr) {
     setenv("LD_PRELOAD", THERMOCLINE_PRELOAD, 1);
     setenv("THERMOCLINE_FAST", "4MiB", 1);
     setenv("THERMOCLINE_SLOW", "emulated:in=4GB/s,out=4GB/s,latency=10us,capacity=128MiB", 1);

@@ -15,7 +15,7 @@ fail() {
 }
 exports() { nm -D --defined-only "$1" | awk '{print $3}' | sed 's/@.*//' | sort -u; }
 
-declared=$(grep -o '^TC_EXPORT .*' "$header" | grep -o 'tc_[a-z_]*(' | tr -d '(' | sort -u)
+declared=$(grep -o '^TC_EXPORT .*' "$header" | grep -o 'TC_SYMBOL([a-z_]*' | sed 's/TC_SYMBOL(/thermocline_/' | sort -u)
 [ -n "$declared" ] || fail "found no TC_EXPORT function in $header"
 interposed=
 if [ -n "$calls_dir" ]; then
