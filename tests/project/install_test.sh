@@ -65,8 +65,16 @@ export THERMOCLINE_FAST=64MiB THERMOCLINE_SLOW=file:/var/tmp
 "$work/readme_c" || fail "README's C program exits with $?"
 echo "install_test: README's programs: ok"
 
-# Everything installed that is a program or a library finds its libraries from where it now is.
+# The installed command finds the library that it puts in front of a program.
 unset LD_LIBRARY_PATH
+if [ -x "$prefix/bin/thermocline" ]; then
+  said=$("$prefix/bin/thermocline" run --fast 16MiB --planner lru -- dd if=/dev/zero of=/dev/null bs=8M count=1 status=none 2>&1) ||
+    fail "thermocline run fails: $said"
+  [[ $said = *"thermocline: peak 8.0"* ]] || fail "thermocline run placed nothing: $said"
+  echo "install_test: thermocline run: ok"
+fi
+
+# Everything installed that is a program or a library finds its libraries from where it now is.
 while read -r file; do
   missing=$(ldd "$file" 2>/dev/null | grep 'not found' || true)
   [ -z "$missing" ] || fail "$file does not find: $missing"
