@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <new>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -250,24 +251,26 @@ tc_status tc_set_fast_budget(tc_runtime* runtime, const char* fast) {
 tc_status tc_save_profile(tc_runtime* runtime, const char* path) {
   if (path == nullptr) return Report(absl::StatusCode::kInvalidArgument, "tc_save_profile: `path` is NULL");
   return With(runtime, [path](Runtime& r) -> absl::Status {
-    if (r.current_shape() == nullptr) {
+    const std::optional<thermocline::runtime::ShapeCopy> shape = r.CopyShape();
+    if (!shape.has_value()) {
       return absl::FailedPreconditionError("no step has been profiled yet; call tc_save_profile after one has");
     }
-    if (r.current_shape()->given) {
+    if (shape->given) {
       return absl::FailedPreconditionError(
           "no step has been profiled, as this run began with a saved plan; save the profile of a run without one");
     }
-    return thermocline::trace::WriteTrace(path, r.current_shape()->profile);
+    return thermocline::trace::WriteTrace(path, shape->profile);
   });
 }
 
 tc_status tc_save_plan(tc_runtime* runtime, const char* path) {
   if (path == nullptr) return Report(absl::StatusCode::kInvalidArgument, "tc_save_plan: `path` is NULL");
   return With(runtime, [path](Runtime& r) -> absl::Status {
-    if (r.current_shape() == nullptr) {
+    const std::optional<thermocline::runtime::ShapeCopy> shape = r.CopyShape();
+    if (!shape.has_value()) {
       return absl::FailedPreconditionError("no plan has been made yet; call tc_save_plan after a profiled step");
     }
-    return thermocline::plan::SavePlan(*r.current_shape()->plan, path);
+    return thermocline::plan::SavePlan(*shape->plan, path);
   });
 }
 

@@ -37,6 +37,7 @@ plan::Machine AtPace(plan::Machine machine, double pace) {
 Bytes Runtime::PlanBudget() const {
   const Bytes granule = settings_.granule_bytes;
   const Bytes small = RoundUp(allocator_->SpanBytes(), granule) + granule;
+  const arena::Residency::Lock lock(*residency_);
   return std::max(granule * residency_->frames().limit() - small, Bytes(0));
 }
 

@@ -329,6 +329,7 @@ absl::Status Runtime::SetBudget(Bytes budget) {
   residency_->SetFrameLimit(frames);
   budget_.store((settings_.granule_bytes * frames).count(), std::memory_order_relaxed);
   if (absl::Status status = AwaitFrames(frames); !status.ok()) return status;
+  os::LockGuard guard(marks_lock_);
   profile_next_ = !shapes_.empty();  // its plans were made for another budget
   return absl::OkStatus();
 }
@@ -394,6 +395,7 @@ void Runtime::AfterForkInChild() {
   residency_->ChildAfterFork();
   allocator_->AfterFork(true);
   mover_->AbandonAfterFork();
+  marks_lock_.ResetAfterFork();  // another thread, which is not here, may have held it
   phase_.store(Phase::kDemand);
   driver_.store(nullptr);
   in_step_.store(false);

@@ -12,6 +12,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -53,6 +54,12 @@ struct RuntimeStats {
   // Bookkeeping of this runtime: tables, lists, profiles, plans and the run record. Page tables and what a slow tier
   // keeps for itself are not counted.
   Bytes metadata;
+};
+
+struct ShapeCopy {
+  profile::Profile profile;
+  std::shared_ptr<const plan::MigrationPlan> plan;
+  bool given = false;  // the plan, at start: there is no profile
 };
 
 // What became of a program that marks no steps.
@@ -105,8 +112,10 @@ class Runtime {
   Bytes budget() const { return Bytes(budget_.load(std::memory_order_relaxed)); }
 
   RuntimeStats Stats() const;
-  // nullptr before the first profiled step has ended.
+  // The driving thread's alone, which may replace it at each mark. nullptr before the first profiled step has ended.
   const Shape* current_shape() const { return shapes_.empty() ? nullptr : shapes_[active_].get(); }
+  // What of it can be saved, for any thread.
+  std::optional<ShapeCopy> CopyShape() const;
   RunRecord Record() const;
   const Settings& settings() const { return settings_; }
   std::string DescribeTier() const { return tier_->Describe(); }
@@ -244,7 +253,7 @@ class Runtime {
   std::vector<Identity> step_log_;
   std::vector<double> step_layer_seconds_;
   std::vector<std::unique_ptr<Shape>> shapes_;
-  size_t active_ = 0;
+  std::atomic<size_t> active_{0};  // changed by the driving thread alone
   std::atomic<bool> plan_running_{false};
   bool plan_changed_ = false;  // the active shape's; the mover learns of it when the next step begins
   bool recording_ = false;

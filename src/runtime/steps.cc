@@ -433,6 +433,13 @@ void Runtime::RecordLayer(int64_t now, int64_t exposed) {
   record_.layers.push_back(std::move(layer));
 }
 
+std::optional<ShapeCopy> Runtime::CopyShape() const {
+  os::LockGuard guard(marks_lock_);
+  if (shapes_.empty()) return std::nullopt;
+  const Shape& shape = *shapes_[active_];
+  return ShapeCopy{shape.profile, shape.plan, shape.given};
+}
+
 RunRecord Runtime::Record() const {
   os::LockGuard guard(marks_lock_);
   return record_;
