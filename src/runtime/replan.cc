@@ -79,7 +79,8 @@ void Runtime::FinishPlacedStep(double seconds) {
     mean[i] += (step_layer_seconds_[i] - mean[i]) / static_cast<double>(shape.steps);
   }
   if (Drifted()) {
-    profile_next_ |= strange_.OnStrange(steps_, first_unknown_) && MayProfileUnmarked();
+    const bool marked = explicit_steps_ || follows_rhythm_.load(std::memory_order_relaxed);
+    profile_next_ |= marked ? strange_.OnStrange(steps_, first_unknown_) : MayProfileUnmarked();
     return;
   }
   if (shape.given) return;  // there is nothing to plan from
@@ -97,7 +98,6 @@ void Runtime::FinishPlacedStep(double seconds) {
 // have. Where that is not their number any more, or two kinds of step take turns, no profile helps: so each waits for
 // twice as many steps to drift as the one before.
 bool Runtime::MayProfileUnmarked() {
-  if (explicit_steps_ || follows_rhythm_.load(std::memory_order_relaxed)) return true;
   if (++drifted_steps_ < drifts_for_profile_) return false;
   drifted_steps_ = 0;
   drifts_for_profile_ *= 2;
