@@ -1,0 +1,108 @@
+// The demo's result.json: what examples/demo writes is what docs/formats.md promises.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+#include <limits>
+#include <random>
+
+#include "examples/demo/table_report.h"
+
+namespace thermocline::demo {
+namespace {
+
+using nlohmann::json;
+using ::testing::ElementsAre;
+
+// Every row of the whole demo, the last of them skipped.
+TableResult WholeDemo() {
+  TableResult result;
+  result.peak_bytes = 1000;
+  result.disk = {2e9, 1e9};
+  for (const RowSpec& spec : Rows()) {
+    RowResult row;
+    row.spec = spec;
+    row.seconds = {0.5, 0.25, 0.75};
+    row.losses = {2.5, 1.25f / 3};
+    row.bytes_in = 12;
+    row.bytes_out = 10;
+    row.exposed_seconds = 0.125;
+    row.outside_peak_bytes = 700;
+    row.summary = json::object();
+    result.rows.push_back(row);
+  }
+  result.rows.back().skipped = "needs root";
+  return result;
+}
+
+// The document as a reader gets it.
+json Written(const TableResult& result) { return json::parse(ToJson(result).dump(1)); }
+
+std::string LossText(float loss) {
+  TableResult result;
+  result.rows.resize(1);
+  result.rows[0].losses = {loss};
+  result.rows[0].summary = json::object();
+  return Written(result)["runs"][0]["losses"][0].dump();
+}
+
+TEST(DemoResult, HasTheRunsOfEveryRowByName) {
+  std::vector<std::string> names;
+  const json result = Written(WholeDemo());
+  for (const json& run : result["runs"]) names.push_back(run["name"]);
+  EXPECT_THAT(names, ElementsAre("glibc", "tcmalloc", "jemalloc", "mimalloc", "thermocline-100", "thermocline-50",
+                                 "thermocline-20", "lru-20"));
+  ASSERT_EQ(result["skipped"].size(), 1);
+  EXPECT_EQ(result["skipped"][0]["name"], "swap-20");
+  EXPECT_EQ(result["skipped"][0]["reason"], "needs root");
+}
+
+TEST(DemoResult, HasWhatIsKnownOfTheNetworkAndTheMachine) {
+  const json result = Written(WholeDemo());
+  EXPECT_TRUE(result["model"].is_string());
+  EXPECT_EQ(result["peak_bytes"], 1000);
+  EXPECT_EQ(result["machine"]["slow_in_bytes_per_second"], 2e9);
+  EXPECT_EQ(result["machine"]["slow_out_bytes_per_second"], 1e9);
+}
+
+TEST(DemoResult, OfARunHasTimesBytesAndLosses) {
+  const json written = Written(WholeDemo());
+  const json run = written["runs"][6];
+  EXPECT_EQ(run["seconds_per_step_median"], 0.5);
+  EXPECT_THAT(run["seconds_per_step"], ElementsAre(0.5, 0.25, 0.75));
+  EXPECT_EQ(run["peak_fast_bytes"], 700);
+  EXPECT_EQ(run["bytes_in_per_step"], 12);
+  EXPECT_EQ(run["bytes_out_per_step"], 10);
+  EXPECT_EQ(run["exposed_seconds_per_step"], 0.125);
+  EXPECT_EQ(run["losses"].size(), 2);
+}
+
+TEST(DemoResult, EqualTextOfALossIsEqualBits) {
+  std::mt19937 random(1);
+  for (int i = 0; i < 2'000; ++i) {
+    const float loss = std::bit_cast<float>(static_cast<uint32_t>(random()));
+    if (!std::isfinite(loss)) continue;
+    const float next = std::nextafter(loss, std::numeric_limits<float>::infinity());
+    const std::string text = LossText(loss);
+    const auto read = static_cast<float>(json::parse(text).get<double>());
+    EXPECT_EQ(std::bit_cast<uint32_t>(read), std::bit_cast<uint32_t>(loss)) << text;
+    if (std::isfinite(next)) {
+      EXPECT_NE(text, LossText(next)) << loss;
+    }
+  }
+  EXPECT_NE(LossText(0.0f), LossText(-0.0f));
+}
+
+TEST(DemoResult, SaysWhichLossesDifferFromTheStockRuns) {
+  TableResult result = WholeDemo();
+  EXPECT_TRUE(AllWell(result));
+  result.rows[6].losses[1] = std::nextafter(result.rows[6].losses[1], 1.0);
+  const json written = Written(result);
+  EXPECT_EQ(written["runs"][6]["losses_equal"], false);
+  EXPECT_EQ(written["runs"][5]["losses_equal"], true);
+  EXPECT_FALSE(AllWell(result));
+}
+
+}  // namespace
+}  // namespace thermocline::demo
