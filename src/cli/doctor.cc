@@ -13,6 +13,7 @@
 #include "absl/strings/str_format.h"
 #include "nlohmann/json.hpp"
 #include "src/cli/command.h"
+#include "src/cli/progress.h"
 #include "src/cli/text_table.h"
 #include "src/os/choose_memory.h"
 #include "src/profile/choose_gate.h"
@@ -32,20 +33,26 @@ struct DoctorFlags {
   bool json = false;
 };
 
-absl::Status Doctor(const DoctorFlags& flags) {
-  const auto request = tier::ParseTierSpec(flags.slow);
-  if (!request.ok()) return UsageError(absl::StrCat("--slow ", flags.slow, ": ", request.status().message()));
+DoctorReport Ask(const std::string& slow, const tier::TierRequest& request) {
+  const Progress progress("asking the system");
   topology::ProbeMachine machine;
-  if (request->kind == tier::TierRequest::Kind::kFile) machine.slow_directory = request->directory;
+  if (request.kind == tier::TierRequest::Kind::kFile) machine.slow_directory = request.directory;
   DoctorReport report;
-  report.slow = flags.slow;
+  report.slow = slow;
   report.sections = topology::ProbeAll(machine);
   const char* const profiler = std::getenv("THERMOCLINE_PROFILER");
   report.sections.push_back({"Profiler", {profile::ProbeGates(profiler == nullptr ? "auto" : profiler)}});
   const char* const kernel_faults = std::getenv("THERMOCLINE_KERNEL_FAULTS");
   report.sections.push_back(
       {"Accesses of the kernel", os::ProbeWatchedMemory(kernel_faults == nullptr ? "auto" : kernel_faults)});
-  TrySlowTier(*request, &report);
+  TrySlowTier(request, &report);
+  return report;
+}
+
+absl::Status Doctor(const DoctorFlags& flags) {
+  const auto request = tier::ParseTierSpec(flags.slow);
+  if (!request.ok()) return UsageError(absl::StrCat("--slow ", flags.slow, ": ", request.status().message()));
+  const DoctorReport report = Ask(flags.slow, *request);
   std::cout << (flags.json ? DoctorReportToJson(report) : FormatDoctorReport(report));
   return absl::OkStatus();
 }

@@ -13,6 +13,8 @@
 #include "src/cli/explain_elsewhere.h"
 #include "src/cli/explain_plan.h"
 #include "src/cli/machine_flags.h"
+#include "src/cli/planning.h"
+#include "src/cli/progress.h"
 #include "src/plan/plan_file.h"
 #include "src/trace/trace_file.h"
 
@@ -38,6 +40,7 @@ absl::StatusOr<std::string> ExplainPart(const Flags& flags, const plan::Migratio
       flags.layer.has_value() ? ExplainLayer(plan, profile, layer) : ExplainTensor(plan, profile, tensor);
   if (!text.ok()) return text;
   if (profile == nullptr) return absl::StrCat(*text, kNeedsTrace);
+  const Progress progress("reckoning what other places would cost");
   const absl::StatusOr<std::string> elsewhere = flags.layer.has_value()
                                                     ? LayerElsewhere(plan, *profile, machine, layer)
                                                     : TensorElsewhere(plan, *profile, machine, tensor);
@@ -52,7 +55,7 @@ absl::Status Explain(const Flags& flags) {
   if (!plan.ok()) return plan.status();
   trace::TraceFile trace;
   if (!flags.trace.empty()) {
-    absl::StatusOr<trace::TraceFile> read = trace::ReadTrace(flags.trace);
+    absl::StatusOr<trace::TraceFile> read = ReadTraceFile(flags.trace);
     if (!read.ok()) return read.status();
     if (profile::SequenceHash(read->profile) != plan->sequence_hash) {
       return absl::InvalidArgumentError(

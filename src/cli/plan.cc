@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/cli/command.h"
 #include "src/cli/planning.h"
+#include "src/cli/progress.h"
 #include "src/cli/text_table.h"
 #include "src/plan/make_planner.h"
 #include "src/plan/plan_file.h"
@@ -62,7 +63,10 @@ absl::Status MakePlan(const Flags& flags) {
   input.budget = fast->Resolve(profile->peak_bytes);
   input.granule_bytes = *granule;
   WarnBelowFloor(*profile, input.budget);
-  const absl::StatusOr<plan::MigrationPlan> plan = (*planner)->Plan(input);
+  const absl::StatusOr<plan::MigrationPlan> plan = [&] {
+    const Progress progress(absl::StrCat("planning by ", flags.planner));
+    return (*planner)->Plan(input);
+  }();
   if (!plan.ok()) return plan.status();
   if (absl::Status status = plan::SavePlan(*plan, flags.output); !status.ok()) return status;
   PrintPlan(*plan, *profile, flags);

@@ -7,13 +7,18 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "src/cli/command.h"
+#include "src/cli/progress.h"
 #include "src/plan/make_planner.h"
-#include "src/trace/trace_file.h"
 
 namespace thermocline::cli {
 
+absl::StatusOr<trace::TraceFile> ReadTraceFile(const std::string& path) {
+  const Progress progress(absl::StrCat("reading ", path));
+  return trace::ReadTrace(path);
+}
+
 absl::StatusOr<profile::Profile> ReadProfileFor(const std::string& path, const MachineFlags& flags) {
-  absl::StatusOr<trace::TraceFile> trace = trace::ReadTrace(path);
+  absl::StatusOr<trace::TraceFile> trace = ReadTraceFile(path);
   if (!trace.ok()) return trace.status();
   profile::Profile profile = std::move(trace->profile);
   if (profile.layers.empty())

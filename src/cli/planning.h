@@ -14,9 +14,12 @@
 #include "src/cli/machine_flags.h"
 #include "src/plan/planner.h"
 #include "src/profile/profile.h"
+#include "src/trace/trace_file.h"
 
 namespace thermocline::cli {
 
+// Says on a terminal that it reads, where that takes long.
+absl::StatusOr<trace::TraceFile> ReadTraceFile(const std::string& path);
 // The trace's profile with its peak filled in and its layers rescaled as the flags say.
 absl::StatusOr<profile::Profile> ReadProfileFor(const std::string& path, const MachineFlags& flags);
 

@@ -10,6 +10,7 @@
 #include "nlohmann/json.hpp"
 #include "src/base/parse_units.h"
 #include "src/cli/command.h"
+#include "src/cli/planning.h"
 #include "src/cli/text_table.h"
 #include "src/cli/trace_stats.h"
 #include "src/trace/trace_file.h"
@@ -79,7 +80,7 @@ std::string AsJson(const profile::Profile& profile) {
 }
 
 absl::Status Show(const Flags& flags) {
-  const absl::StatusOr<trace::TraceFile> trace = trace::ReadTrace(flags.file);
+  const absl::StatusOr<trace::TraceFile> trace = ReadTraceFile(flags.file);
   if (!trace.ok()) return trace.status();
   const profile::Profile& profile = trace->profile;
   if (flags.json) {

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "src/base/atomic_file.h"
 #include "src/cli/command.h"
+#include "src/cli/progress.h"
 #include "src/cli/text_table.h"
 #include "src/report/chrome_trace.h"
 #include "src/report/html_report.h"
@@ -32,25 +33,32 @@ std::string PredictionWords(const report::RunLog& log) {
                       FormatSeconds(summary.predicted_exposed_seconds), " (medians of ", summary.steps, " steps)");
 }
 
+template <typename Format>
+absl::Status Write(const std::string& path, const std::vector<report::RunLog>& logs, Format format) {
+  const Progress progress(absl::StrCat("writing ", path));
+  return WriteFileAtomically(path, format(logs));
+}
+
 absl::Status Report(const Flags& flags) {
   if (flags.output.empty() && flags.trace.empty()) {
     return UsageError("nothing to write: give -o FILE for a page, or --trace FILE for Perfetto");
   }
   std::vector<report::RunLog> logs;
   for (const std::string& path : flags.runs) {
-    absl::StatusOr<report::RunLog> log = report::ReadRunLog(path);
+    absl::StatusOr<report::RunLog> log = [&path] {
+      const Progress progress(absl::StrCat("reading ", path));
+      return report::ReadRunLog(path);
+    }();
     if (!log.ok()) return log.status();
     logs.push_back(*std::move(log));
     if (const std::string words = PredictionWords(logs.back()); !words.empty()) Warn(words);
   }
   if (!flags.trace.empty()) {
-    if (absl::Status status = WriteFileAtomically(flags.trace, report::FormatChromeTrace(logs)); !status.ok())
-      return status;
+    if (absl::Status status = Write(flags.trace, logs, report::FormatChromeTrace); !status.ok()) return status;
     Warn(absl::StrCat("wrote ", flags.trace, "; open it in ui.perfetto.dev"));
   }
   if (flags.output.empty()) return absl::OkStatus();
-  if (absl::Status status = WriteFileAtomically(flags.output, report::FormatHtmlReport(logs)); !status.ok())
-    return status;
+  if (absl::Status status = Write(flags.output, logs, report::FormatHtmlReport); !status.ok()) return status;
   Warn(absl::StrCat("wrote ", flags.output, "; open it in a browser"));
   return absl::OkStatus();
 }

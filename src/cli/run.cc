@@ -29,11 +29,11 @@
 #include "src/base/parse_units.h"
 #include "src/cli/command.h"
 #include "src/cli/peak_cache.h"
+#include "src/cli/planning.h"
 #include "src/cli/text_table.h"
 #include "src/plan/make_planner.h"
 #include "src/runtime/settings.h"
 #include "src/tier/tier_spec.h"
-#include "src/trace/trace_file.h"
 
 extern char** environ;
 
@@ -66,7 +66,7 @@ absl::StatusOr<std::optional<Bytes>> Peak(const RunFlags& flags) {
     return *peak;
   }
   if (!flags.profile.empty()) {
-    const auto trace = trace::ReadTrace(flags.profile);
+    const auto trace = ReadTraceFile(flags.profile);
     if (!trace.ok()) return trace.status();
     return trace->profile.peak_bytes;
   }

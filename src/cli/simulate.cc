@@ -1,7 +1,5 @@
 // thermocline simulate --trace F --fast 10%,20%,50% --policy all [--json]
 
-#include <unistd.h>
-
 #include <iostream>
 #include <memory>
 #include <string>
@@ -10,9 +8,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "src/base/clock.h"
 #include "src/cli/command.h"
 #include "src/cli/planning.h"
+#include "src/cli/progress.h"
 #include "src/cli/text_table.h"
 #include "src/plan/make_planner.h"
 #include "src/simulate/simulate_step.h"
@@ -33,28 +31,6 @@ struct Row {
   Bytes budget;
   std::string policy;
   simulate::StepPrediction step;
-};
-
-// How far it is, on a terminal, for what takes over two seconds.
-class Progress {
- public:
-  explicit Progress(size_t total) : total_(total), on_(isatty(STDERR_FILENO) == 1) {}
-  ~Progress() {
-    if (shown_) std::cerr << "\r\033[K";
-  }
-  void Next(absl::string_view what) {
-    ++done_;
-    if (!on_ || MonotonicClock().NowNanos() - begin_ < 2'000'000'000) return;
-    shown_ = true;
-    std::cerr << "\r\033[K" << done_ << " of " << total_ << ": " << what << std::flush;
-  }
-
- private:
-  size_t total_;
-  bool on_;
-  bool shown_ = false;
-  size_t done_ = 0;
-  int64_t begin_ = MonotonicClock().NowNanos();
 };
 
 absl::StatusOr<std::vector<std::unique_ptr<plan::Planner>>> Planners(const std::vector<std::string>& names) {
@@ -111,6 +87,23 @@ void PrintRowsAsText(const profile::Profile& profile, const std::vector<Row>& ro
   std::cout << table.Format();
 }
 
+absl::StatusOr<std::vector<Row>> SimulateAll(const profile::Profile& profile, const plan::Machine& machine,
+                                             Bytes granule, const std::vector<Budget>& budgets,
+                                             const std::vector<std::unique_ptr<plan::Planner>>& planners) {
+  std::vector<Row> rows;
+  Progress progress("", budgets.size() * planners.size());
+  for (const Budget& fast : budgets) {
+    const Bytes budget = fast.Resolve(profile.peak_bytes);
+    for (const std::unique_ptr<plan::Planner>& planner : planners) {
+      progress.Next(absl::StrCat(planner->name(), " at ", FormatBytes(budget)));
+      auto step = simulate::SimulateStep(profile, *planner, machine, budget, granule);
+      if (!step.ok()) return step.status();
+      rows.push_back({budget, std::string(planner->name()), *std::move(step)});
+    }
+  }
+  return rows;
+}
+
 absl::Status Simulate(const Flags& flags) {
   std::vector<Budget> budgets;
   for (const std::string& text : flags.fast) {
@@ -127,19 +120,10 @@ absl::Status Simulate(const Flags& flags) {
   const absl::StatusOr<profile::Profile> profile = ReadProfileFor(flags.trace, flags.machine);
   if (!profile.ok()) return profile.status();
   if (machine->slow.size() > 1) Warn("planners use one slow tier so far, the first; the others are left out");
-  std::vector<Row> rows;
-  Progress progress(budgets.size() * planners->size());
-  for (const Budget& fast : budgets) {
-    const Bytes budget = fast.Resolve(profile->peak_bytes);
-    WarnBelowFloor(*profile, budget);
-    for (const std::unique_ptr<plan::Planner>& planner : *planners) {
-      progress.Next(absl::StrCat(planner->name(), " at ", FormatBytes(budget)));
-      auto step = simulate::SimulateStep(*profile, *planner, *machine, budget, *granule);
-      if (!step.ok()) return step.status();
-      rows.push_back({budget, std::string(planner->name()), *std::move(step)});
-    }
-  }
-  flags.json ? PrintRowsAsJson(*profile, *machine, rows) : PrintRowsAsText(*profile, rows);
+  for (const Budget& fast : budgets) WarnBelowFloor(*profile, fast.Resolve(profile->peak_bytes));
+  const auto rows = SimulateAll(*profile, *machine, *granule, budgets, *planners);
+  if (!rows.ok()) return rows.status();
+  flags.json ? PrintRowsAsJson(*profile, *machine, *rows) : PrintRowsAsText(*profile, *rows);
   return absl::OkStatus();
 }
 

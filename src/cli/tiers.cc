@@ -2,8 +2,6 @@
 
 #include "src/cli/tiers.h"
 
-#include <unistd.h>
-
 #include <cstdlib>
 #include <cstring>
 #include <iostream>
@@ -16,6 +14,7 @@
 #include "nlohmann/json.hpp"
 #include "src/base/parse_units.h"
 #include "src/cli/command.h"
+#include "src/cli/progress.h"
 #include "src/cli/text_table.h"
 #include "src/tier/measure_link.h"
 #include "src/tier/tier_spec.h"
@@ -39,25 +38,9 @@ struct TiersFlags {
   bool json = false;
 };
 
-// A line that says what is going on, on a terminal only, and is wiped when it is over.
-class ProgressLine {
- public:
-  explicit ProgressLine(absl::string_view text) : shown_(isatty(STDERR_FILENO) == 1) {
-    if (shown_) std::cerr << text << std::flush;
-  }
-  ~ProgressLine() {
-    if (shown_) std::cerr << "\r\x1b[K" << std::flush;
-  }
-  ProgressLine(const ProgressLine&) = delete;
-  ProgressLine& operator=(const ProgressLine&) = delete;
-
- private:
-  bool shown_;
-};
-
 // Moves a few granules to the tier and back.
 void MeasureSlowTier(tier::BlockTier& tier, SlowTierFigures* figures) {
-  const ProgressLine progress(absl::StrCat("measuring ", figures->describe, ", about a second ..."));
+  const Progress progress(absl::StrCat("measuring ", figures->describe));
   const auto bytes = static_cast<size_t>((kGranule * kScratchGranules).count());
   const std::unique_ptr<char, void (*)(void*)> scratch(static_cast<char*>(aligned_alloc(4096, bytes)), free);
   if (scratch == nullptr) {
@@ -100,7 +83,7 @@ absl::Status Tiers(const TiersFlags& flags) {
   if (flags.measure) options.measurer = &measurer;
   TiersReport report;
   {
-    const ProgressLine progress(flags.measure ? "measuring memory ..." : "");
+    const Progress progress(flags.measure ? "measuring memory" : "asking which memories there are");
     auto topology = topology::DiscoverTopology(options);
     if (!topology.ok()) return topology.status();
     report.topology = *std::move(topology);

@@ -9,6 +9,7 @@
 #include "nlohmann/json.hpp"
 #include "src/base/parse_units.h"
 #include "src/cli/command.h"
+#include "src/cli/planning.h"
 #include "src/cli/text_table.h"
 #include "src/cli/trace_stats.h"
 #include "src/trace/trace_file.h"
@@ -61,7 +62,7 @@ std::string StatsAsText(const profile::Profile& profile, const TraceStats& stats
 }
 
 absl::Status Stats(const Flags& flags) {
-  const absl::StatusOr<trace::TraceFile> trace = trace::ReadTrace(flags.file);
+  const absl::StatusOr<trace::TraceFile> trace = ReadTraceFile(flags.file);
   if (!trace.ok()) return trace.status();
   const TraceStats stats = ComputeStats(trace->profile);
   std::cout << (flags.json ? StatsAsJson(trace->profile, stats) : StatsAsText(trace->profile, stats));
@@ -69,7 +70,7 @@ absl::Status Stats(const Flags& flags) {
 }
 
 absl::Status ValidateTrace(const Flags& flags) {
-  const absl::StatusOr<trace::TraceFile> trace = trace::ReadTrace(flags.file);
+  const absl::StatusOr<trace::TraceFile> trace = ReadTraceFile(flags.file);
   if (!trace.ok()) return trace.status();
   const size_t layers = trace->profile.layers.size();
   const size_t tensors = trace->profile.tensors.size();

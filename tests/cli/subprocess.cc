@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <pty.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -44,13 +45,10 @@ void Drain(int out, int err, SubprocessResult* result) {
   }
 }
 
-}  // namespace
+using Ends = std::array<int, 2>;  // to read from, to write to
 
-SubprocessResult RunProgram(const std::vector<std::string>& words) {
-  std::array<int, 2> out{};
-  std::array<int, 2> err{};
+SubprocessResult RunWith(const std::vector<std::string>& words, const Ends& out, const Ends& err) {
   SubprocessResult result;
-  if (pipe2(out.data(), O_CLOEXEC) != 0 || pipe2(err.data(), O_CLOEXEC) != 0) return result;
   const pid_t child = fork();
   if (child == 0) Exec(words, out[1], err[1]);
   close(out[1]);
@@ -63,6 +61,20 @@ SubprocessResult RunProgram(const std::vector<std::string>& words) {
   }
   result.exit_status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   return result;
+}
+
+}  // namespace
+
+SubprocessResult RunProgram(const std::vector<std::string>& words) {
+  Ends out{}, err{};
+  if (pipe2(out.data(), O_CLOEXEC) != 0 || pipe2(err.data(), O_CLOEXEC) != 0) return {};
+  return RunWith(words, out, err);
+}
+
+SubprocessResult RunProgramOnTerminal(const std::vector<std::string>& words) {
+  Ends out{}, err{};
+  if (pipe2(out.data(), O_CLOEXEC) != 0 || openpty(&err[0], &err[1], nullptr, nullptr, nullptr) != 0) return {};
+  return RunWith(words, out, err);
 }
 
 }  // namespace thermocline::testing

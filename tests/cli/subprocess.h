@@ -17,6 +17,8 @@ struct SubprocessResult {
 
 // `words` are the program and its arguments; no shell is involved.
 SubprocessResult RunProgram(const std::vector<std::string>& words);
+// The same with a terminal as its standard error, of which `err` is what came to it.
+SubprocessResult RunProgramOnTerminal(const std::vector<std::string>& words);
 
 }  // namespace thermocline::testing
 

@@ -1,3 +1,8 @@
+#include <sys/stat.h>
+
+#include <chrono>
+#include <thread>
+
 #include "nlohmann/json.hpp"
 #include "tests/cli/cli_fixture.h"
 
@@ -39,6 +44,30 @@ TEST_F(TraceCommand, ABadFileIsExitStatusOneWithTheLineAndTheReason) {
   const SubprocessResult absent = Thermocline({"trace", "validate", Path("absent.json")});
   EXPECT_EQ(absent.exit_status, 1);
   EXPECT_THAT(absent.err, HasSubstr("absent.json: open failed"));
+}
+
+// A file that takes over two seconds to read.
+TEST_F(TraceCommand, OnATerminalItSaysThatReadingTakesLongAndElsewhereNothing) {
+  const std::string pipe = Path("slow.json");
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  for (const bool terminal : {true, false}) {
+    std::thread writer([&] {
+      const std::string text = Read(Fixture("traces/tiny_net.json"));
+      std::ofstream to(pipe, std::ios::binary);  // opens once it is read from
+      std::this_thread::sleep_for(std::chrono::milliseconds(2500));
+      to << text;
+    });
+    const std::vector<std::string> words = {THERMOCLINE_BINARY, "trace", "validate", pipe};
+    const SubprocessResult result = terminal ? RunProgramOnTerminal(words) : RunProgram(words);
+    writer.join();
+    EXPECT_EQ(result.exit_status, 0) << result.err;
+    EXPECT_THAT(result.out, HasSubstr("a trace of format 1"));
+    if (terminal) {
+      EXPECT_THAT(result.err, HasSubstr("2 s  reading "));
+    } else {
+      EXPECT_THAT(result.err, IsEmpty());
+    }
+  }
 }
 
 TEST_F(TraceCommand, ControlCharactersInNamesDoNotReachTheTerminal) {
