@@ -66,6 +66,12 @@ absl::Status Explain(const Flags& flags) {
   }
   const profile::Profile* const profile = flags.trace.empty() ? nullptr : &trace.profile;
   const bool part = flags.layer.has_value() || flags.tensor.has_value();
+  if (!flags.machine.slow.empty()) {
+    if (profile == nullptr || !part) {
+      return UsageError("--slow says what another place would cost: it goes with --trace and --layer or --tensor");
+    }
+    if (absl::Status status = CheckSlowTiers(*machine, *profile, plan->budget); !status.ok()) return status;
+  }
   const absl::StatusOr<std::string> text = part ? ExplainPart(flags, *plan, profile, *machine) : ExplainPlan(*plan, profile);
   if (!text.ok()) return absl::Status(text.status().code(), absl::StrCat(flags.plan, ": ", text.status().message()));
   std::cout << *text;

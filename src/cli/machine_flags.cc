@@ -8,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "src/base/parse_units.h"
 #include "src/cli/command.h"
@@ -118,7 +119,8 @@ int ApplyComputeScale(const ComputeScale& scale, profile::Profile* profile) {
 void MachineFlags::AddSlowTo(CLI::App* subcommand) {
   subcommand
       ->add_option("--slow", slow,
-                   "A slower tier, fastest first, repeatable: NAME:in=RATE[,out=RATE][,latency=TIME]"
+                   "A slower tier, fastest first, repeatable (planners use the first so far): "
+                   "NAME:in=RATE[,out=RATE][,latency=TIME]"
                    "[,duplex=half|full][,addressable=yes|no][,capacity=SIZE]; without any: an SSD, "
                    "ssd:in=1.3GB/s,out=1.3GB/s,latency=80us,duplex=half")
       ->allow_extra_args(false);
@@ -152,14 +154,14 @@ absl::StatusOr<Bytes> MachineFlags::Granule() const {
 }
 
 absl::Status MachineFlags::Rescale(profile::Profile* profile) const {
-  for (const std::string& text : compute) {
-    const absl::StatusOr<ComputeScale> scale = ParseComputeScale(text);
-    if (!scale.ok()) return scale.status();
-    const int left_alone = ApplyComputeScale(*scale, profile);
-    if (left_alone == 0) continue;
-    Warn(absl::StrCat("--compute ", text, ": ", left_alone, " of ", profile->layers.size(),
-                      " layers keep their time, because the trace has no flops and bytes for them"));
-  }
+  if (compute.empty()) return absl::OkStatus();
+  const std::string text = absl::StrJoin(compute, ",");  // as one, so that what is given twice is refused
+  const absl::StatusOr<ComputeScale> scale = ParseComputeScale(text);
+  if (!scale.ok()) return scale.status();
+  const int left_alone = ApplyComputeScale(*scale, profile);
+  if (left_alone == 0) return absl::OkStatus();
+  Warn(absl::StrCat("--compute ", text, ": ", left_alone, " of ", profile->layers.size(),
+                    " layers keep their time, because the trace has no flops and bytes for them"));
   return absl::OkStatus();
 }
 

@@ -66,6 +66,9 @@ std::string InOurWords(const CLI::ParseError& error, const CLI::App& app) {
   if (const size_t at = text.find(": 1 required "); at != absl::string_view::npos) {
     return absl::StrCat(text.substr(0, at), " needs a value");
   }
+  if (const size_t at = text.find(": At Most 1 required but received "); at != absl::string_view::npos) {
+    return absl::StrCat(text.substr(0, at), " is given ", text.substr(text.rfind(' ') + 1), " times; give it once");
+  }
   if (absl::StrContains(text, "not expected: ")) {
     return absl::StrCat("'", level->get_name(), "' does not take this many arguments: ", text.substr(text.rfind(':') + 2));
   }

@@ -62,6 +62,7 @@ absl::Status MakePlan(const Flags& flags) {
   input.machine = *machine;
   input.budget = fast->Resolve(profile->peak_bytes);
   input.granule_bytes = *granule;
+  if (absl::Status status = CheckSlowTiers(*machine, *profile, input.budget); !status.ok()) return status;
   WarnBelowFloor(*profile, input.budget);
   const absl::StatusOr<plan::MigrationPlan> plan = [&] {
     const Progress progress(absl::StrCat("planning by ", flags.planner));

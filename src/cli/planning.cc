@@ -42,6 +42,24 @@ absl::StatusOr<std::unique_ptr<plan::Planner>> PlannerNamed(const std::string& f
 
 std::string KnownPlanners() { return absl::StrJoin(plan::PlannerNames(), "|"); }
 
+absl::Status CheckSlowTiers(const plan::Machine& machine, const profile::Profile& profile, Bytes budget) {
+  const plan::TierSpec& first = machine.slow.front();
+  const Bytes peak = profile.peak_bytes > Bytes(0) ? profile.peak_bytes : profile::PeakBytes(profile);
+  const bool several = machine.slow.size() > 1;
+  if (first.capacity > Bytes(0) && first.capacity < peak - budget) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "--slow ", first.name, " has room for ", FormatBytes(first.capacity), ", and of the peak of ",
+        FormatBytes(peak), " a budget of ", FormatBytes(budget), " leaves ", FormatBytes(peak - budget), " to it; ",
+        several ? "planners use one slow tier so far, the first, so the others don't help: " : "",
+        "give it more capacity, or a larger --fast"));
+  }
+  if (several) {
+    Warn(absl::StrCat("planners use one slow tier so far, the first: ", first.name,
+                      " takes all, the others are left out"));
+  }
+  return absl::OkStatus();
+}
+
 void WarnBelowFloor(const profile::Profile& profile, Bytes budget) {
   const profile::Floor floor = profile::FloorBytes(profile);
   if (budget >= floor.bytes) return;

@@ -28,6 +28,10 @@ absl::StatusOr<std::unique_ptr<plan::Planner>> PlannerNamed(const std::string& f
 // "lookahead|interval|..."
 std::string KnownPlanners();
 
+// Planners use one slow tier so far, the first, which is the fastest. Refuses a machine whose first tier has no room
+// for what doesn't fit the budget; says on stderr when there are others, since they are left out.
+absl::Status CheckSlowTiers(const plan::Machine& machine, const profile::Profile& profile, Bytes budget);
+
 // Says on stderr when the budget is below the floor: the step then fetches by demand.
 void WarnBelowFloor(const profile::Profile& profile, Bytes budget);
 

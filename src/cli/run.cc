@@ -281,8 +281,9 @@ void RegisterRun(CLI::App& app) {
   const auto flags = std::make_shared<RunFlags>();
   command->add_option("--fast", flags->fast, "Fast memory: 512MiB, or 20% of the peak (learnt by a first run without it)")
       ->required();
-  command->add_option("--peak", flags->peak, "The peak that a share is taken of; a run prints it at its end");
-  command->add_option("--profile", flags->profile, "A saved profile to take the peak from");
+  CLI::Option* const peak =
+      command->add_option("--peak", flags->peak, "The peak that a share is taken of; a run prints it at its end");
+  command->add_option("--profile", flags->profile, "A saved profile to take the peak from")->excludes(peak);
   command->add_option("--slow", flags->slow, "file:DIR (default file:/var/tmp), numa:NODE, emulated:...");
   command->add_option("--planner", flags->planner, "lookahead (default), interval, first_touch, lru");
   command->add_option("--plan", flags->plan, "A plan saved before, for this budget and a program that marks its steps");

@@ -1,5 +1,6 @@
 // thermocline simulate --trace F --fast 10%,20%,50% --policy all [--json]
 
+#include <algorithm>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -119,7 +120,9 @@ absl::Status Simulate(const Flags& flags) {
   if (!granule.ok()) return granule.status();
   const absl::StatusOr<profile::Profile> profile = ReadProfileFor(flags.trace, flags.machine);
   if (!profile.ok()) return profile.status();
-  if (machine->slow.size() > 1) Warn("planners use one slow tier so far, the first; the others are left out");
+  Bytes least = profile->peak_bytes;
+  for (const Budget& fast : budgets) least = std::min(least, fast.Resolve(profile->peak_bytes));
+  if (absl::Status status = CheckSlowTiers(*machine, *profile, least); !status.ok()) return status;
   for (const Budget& fast : budgets) WarnBelowFloor(*profile, fast.Resolve(profile->peak_bytes));
   const auto rows = SimulateAll(*profile, *machine, *granule, budgets, *planners);
   if (!rows.ok()) return rows.status();

@@ -128,7 +128,12 @@ absl::Status ReadLink(const Environment& environment, Settings* settings) {
       return absl::InvalidArgumentError(
           absl::StrCat("THERMOCLINE_LINK: '", part, "' is not understood; write it like in=2GB/s,out=1.5GB/s"));
     }
-    (pair.first == "in" ? link.in : link.out) = *rate;
+    BytesPerSecond& way = pair.first == "in" ? link.in : link.out;
+    if (way.rate() > 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("THERMOCLINE_LINK: '", pair.first, "' is given twice; give it once"));
+    }
+    way = *rate;
   }
   if (link.in.rate() == 0 || link.out.rate() == 0) {
     return absl::InvalidArgumentError("THERMOCLINE_LINK needs both in= and out=, like in=2GB/s,out=1.5GB/s");

@@ -58,6 +58,54 @@ TEST_F(PlanningCommand, WrongFlagsAreExitStatusTwoAndNameTheirText) {
   EXPECT_THAT(OnTinyNet({"simulate", "--fast", "20%", "--policy", "magic"}).err, HasSubstr("lookahead"));
 }
 
+TEST_F(PlanningCommand, OfSeveralSlowTiersTheFirstTakesAllAndThatIsSaid) {
+  for (std::vector<std::string> words : {std::vector<std::string>{"plan", "--fast", "80%", "-o", Path("plan.json")},
+                                         {"simulate", "--fast", "80%,90%", "--policy", "lru"}}) {
+    for (const char* word : {"--slow", "cxl:in=10GB/s,capacity=1GiB", "--slow", "ssd:in=1GB/s"})
+      words.emplace_back(word);
+    const SubprocessResult result = OnTinyNet(words);
+    EXPECT_EQ(result.exit_status, 0) << result.err;
+    EXPECT_THAT(result.err, HasSubstr("cxl takes all, the others are left out"));
+  }
+}
+
+TEST_F(PlanningCommand, AMachineWithoutRoomForWhatDoesNotFitIsRefused) {
+  for (const std::vector<std::string>& words :
+       {std::vector<std::string>{"plan", "--fast", "80%", "-o", Path("plan.json")},
+        {"simulate", "--fast", "90%,80%", "--policy", "lru"}}) {
+    std::vector<std::string> one = words;
+    for (const char* word : {"--slow", "cxl:in=10GB/s,capacity=12MiB"}) one.emplace_back(word);
+    const SubprocessResult alone = OnTinyNet(one);
+    EXPECT_EQ(alone.exit_status, 1);
+    EXPECT_THAT(alone.err, HasSubstr("--slow cxl has room for 12.0 MiB, and of the peak of 62.0 MiB"));
+    std::vector<std::string> two = one;
+    for (const char* word : {"--slow", "ssd:in=1GB/s"}) two.emplace_back(word);
+    const SubprocessResult first = OnTinyNet(two);
+    EXPECT_EQ(first.exit_status, 1);
+    EXPECT_THAT(first.err, HasSubstr("the others don't help"));
+    EXPECT_THAT(first.out, IsEmpty());
+  }
+  EXPECT_FALSE(std::filesystem::exists(Path("plan.json")));
+}
+
+TEST_F(PlanningCommand, WhatIsGivenTwiceIsRefused) {
+  const SubprocessResult compute = OnTinyNet(
+      {"simulate", "--fast", "90%", "--compute", "flops=1e12,memory=1TB/s", "--compute", "flops=2e12,memory=2TB/s"});
+  EXPECT_EQ(compute.exit_status, 2);
+  EXPECT_THAT(compute.err, HasSubstr("'flops' is given twice"));
+  const SubprocessResult fast = OnTinyNet({"plan", "--fast", "90%", "--fast", "80%", "-o", Path("plan.json")});
+  EXPECT_EQ(fast.exit_status, 2);
+  EXPECT_THAT(fast.err, HasSubstr("--fast is given 2 times; give it once"));
+}
+
+TEST_F(PlanningCommand, ASlowTierThatExplainWouldNotLookAtIsRefused) {
+  const std::string plan = Path("plan.json");
+  ASSERT_EQ(OnTinyNet({"plan", "--fast", "80%", "-o", plan}).exit_status, 0);
+  const SubprocessResult result = Thermocline({"explain", plan, "--tensor", "3", "--slow", "ssd:in=1GB/s"});
+  EXPECT_EQ(result.exit_status, 2);
+  EXPECT_THAT(result.err, HasSubstr("it goes with --trace"));
+}
+
 TEST_F(PlanningCommand, ABudgetBelowTheFloorIsSaidOnceWithTheFloor) {
   const SubprocessResult result = OnTinyNet({"simulate", "--fast", "20%", "--policy", "lru", "--json"});
   EXPECT_EQ(result.exit_status, 0);

@@ -122,6 +122,7 @@ TEST_F(RunCommand, RefusesWrongSettingsBeforeTheProgramStarts) {
       {{"--fast", "16MiB", "--slow", "flie:/var/tmp"}, "--slow: slow tier 'flie:/var/tmp'", 2},
       {{"--fast", "16MiB", "--slow", "file:/no/such/directory"}, "/no/such/directory", 1},
       {{"--fast", "20%", "--profile", "/no/such/profile"}, "/no/such/profile", 1},
+      {{"--fast", "20%", "--profile", "profile.json", "--peak", "1GiB"}, "excludes", 2},
   };
   for (const Wrong& wrong : wrongs) {
     const SubprocessResult result = Thermocline(RunWith(wrong.flags, {"sh", "-c", "echo started"}));
@@ -129,6 +130,14 @@ TEST_F(RunCommand, RefusesWrongSettingsBeforeTheProgramStarts) {
     EXPECT_THAT(result.out, IsEmpty());
     EXPECT_THAT(result.err, HasSubstr(wrong.says));
   }
+}
+
+TEST_F(RunCommand, RefusesALinkOfWhichOneWayIsGivenTwice) {
+  setenv("THERMOCLINE_LINK", "in=2GB/s,out=1GB/s,in=1GB/s", 1);
+  const SubprocessResult result = Thermocline(RunWith({"--fast", "16MiB"}, {"true"}));
+  unsetenv("THERMOCLINE_LINK");
+  EXPECT_EQ(result.exit_status, 2);
+  EXPECT_THAT(result.err, HasSubstr("'in' is given twice"));
 }
 
 TEST_F(RunCommand, SaysThatAProgramCannotBeStarted) {
