@@ -26,6 +26,7 @@ constexpr int kKilled = 100;
 int InProcess(const std::function<int()>& body) {
   const pid_t child = fork();
   if (child == 0) {
+    for (const int signum : {SIGSEGV, SIGBUS}) signal(signum, SIG_DFL);  // a sanitizer's handler would exit
     alarm(10);
     _exit(body());
   }
