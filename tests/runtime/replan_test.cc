@@ -130,11 +130,12 @@ TEST_F(Replan, ALinkThatBecomesSlowerIsPlannedForOnceWithEarlierFetches) {
 }
 
 TEST_F(Replan, ALinkThatIsAnotherOneInEachStepCostsFewPlans) {
-  for (int step = 0; step < 64; ++step) {
+  constexpr int kSteps = 100;
+  for (int step = 0; step < kSteps; ++step) {
     SetSpeed(step % 2 == 0 ? kFastLink : kSlowLink);
     Steps(1);
   }
-  EXPECT_LE(replans(), std::log2(64));
+  EXPECT_LE(replans(), std::log2(kSteps));
 }
 
 }  // namespace
