@@ -204,12 +204,17 @@ def main() -> int:
     for program in programs:
         bandwidth = mixed_bandwidth(flags)
         measure = marked if program in TABLE else whole if program in WHOLE else python
-        rows = measure(flags, program, [int(b) for b in flags.budgets.split(",")])
+        try:
+            rows = measure(flags, program, [int(b) for b in flags.budgets.split(",")])
+        except (SystemExit, OSError, subprocess.CalledProcessError) as failure:
+            # What the others take minutes to measure is not lost for it.
+            figures.append(common.Figure(f"{program} failed", None, 1.15, note=str(failure)))
+            continue
         more, seen, count = judge(program, rows, bandwidth)
         figures += more
         details |= seen
         pairs.append(count)
-    return common.report(flags, "examples", figures, min(pairs), details=details)
+    return common.report(flags, "examples", figures, min(pairs, default=0), details=details)
 
 
 if __name__ == "__main__":

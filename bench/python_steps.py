@@ -24,14 +24,14 @@ def loaded_malloc() -> str:
 
 
 def save(folder: str) -> None:
-    here = ctypes.CDLL(None)  # the preload library offers the C API
-    if not folder or not hasattr(here, "tc_save_run_log"):
+    if not folder or "THERMOCLINE_FAST" not in os.environ:
         return
+    here = ctypes.CDLL(None)  # the preload library offers the C API, by its linker names
     base = f"{folder}/{os.environ['THERMOCLINE_FAST']}"
-    for call, path in ((here.tc_save_run_log, f"{base}.runlog"), (here.tc_save_profile, f"{base}.trace.json")):
+    for call, path in ((here.thermocline_save_run_log, f"{base}.runlog"), (here.thermocline_save_profile, f"{base}.trace.json")):
         if call(None, path.encode()) != 0:
-            here.tc_last_error.restype = ctypes.c_char_p
-            print(f"{path}: {here.tc_last_error().decode()}", file=sys.stderr)
+            here.thermocline_last_error.restype = ctypes.c_char_p
+            print(f"{path}: {here.thermocline_last_error().decode()}", file=sys.stderr)
 
 
 class Steps:

@@ -117,6 +117,8 @@ class Residency final : public os::FaultHandler, public os::WatchedFaultHandler 
   }
 
   bool IsMapped(GranuleId id) const { return table_[id].presence.load(std::memory_order_acquire) == Presence::kMapped; }
+  // Nothing has been born in it yet: there is nothing to bring in.
+  bool IsVacant(GranuleId id) const { return (table_[id].live.load(std::memory_order_relaxed) & Granule::kBacked) == 0; }
   // Asks for the granule and waits until it was brought in (it may have left again). An error when it can't be read.
   absl::Status Wait(GranuleId id);
   // Asks for it and returns.

@@ -242,7 +242,8 @@ absl::Status Runtime::EnterLayer() {
   absl::Status status;
   if (!plan.waits) return status;
   for (GranuleId id : actions.need) {
-    if (residency_->IsMapped(id)) continue;
+    // Without a lock, which would be two system calls: most are there, or are yet to be born in this layer.
+    if (residency_->IsMapped(id) || residency_->IsVacant(id)) continue;
     if (absl::Status waited = residency_->Wait(id); !waited.ok()) status.Update(waited);
   }
   return status;
