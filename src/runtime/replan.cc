@@ -68,10 +68,20 @@ bool Runtime::Drifted() const {
   return step_mismatched_ > kDriftShare * static_cast<double>(step_matched_ + step_mismatched_);
 }
 
+// Without end_step the last layer goes on past its step's end, to where the next one begins.
+void Runtime::CountLastLayer() {
+  if (phase_.load() != Phase::kPlaced || shapes_[active_]->steps == 0) return;
+  Shape& shape = *shapes_[active_];
+  const size_t last = shape.profile.layers.size() - 1;
+  std::vector<double>& mean = shape.measured_seconds;
+  mean.resize(std::max(mean.size(), last + 1), 0);
+  mean[last] += (step_layer_seconds_.back() - mean[last]) / static_cast<double>(shape.steps);
+}
+
 void Runtime::FinishPlacedStep(double seconds) {
   Shape& shape = *shapes_[active_];
   ++shape.steps;
-  // The time between steps is a layer too, and not over yet: only the step's own layers are compared.
+  if (!explicit_steps_) step_layer_seconds_.pop_back();  // of the last layer, which has only begun
   // Means, not minima: leads that fit the luckiest run of each layer come too late in all the others.
   std::vector<double>& mean = shape.measured_seconds;
   mean.resize(std::max(mean.size(), step_layer_seconds_.size()), 0);

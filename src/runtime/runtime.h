@@ -3,8 +3,8 @@
 // A step in its life: by demand at first; the profiled step records every layer's touches; end_step plans; from the next
 // step on allocations are matched to their planned places and the mover executes the plan, while add_layer waits only for
 // what the coming layer needs and is not there. Measured layer times replace the profiled ones after two placed steps.
-// Thread safety: Allocate, Free, hints and Stats from any thread. The step's marks from one thread at a time; its
-// allocations are the ones that are matched.
+// Thread safety: Allocate, Free, hints, SetBudget, Stats, CopyShape and Record from any thread. The step's marks from
+// one thread at a time; its allocations are the ones that are matched.
 // Ownership: owns everything under it. Errors: absl::Status; allocation returns nullptr.
 #ifndef THERMOCLINE_RUNTIME_RUNTIME_H_
 #define THERMOCLINE_RUNTIME_RUNTIME_H_
@@ -200,6 +200,7 @@ class Runtime {
   static PlanTimes TimesOf(const Shape& shape);
   Bytes PlanBudget() const;
   absl::StatusOr<plan::MigrationPlan> MakePlan(const profile::Profile& profile, const PlanWish& wish);
+  void CountLastLayer();
   void FinishPlacedStep(double seconds);
   absl::Status Replan(Shape& shape);
   bool MayProfileUnmarked();

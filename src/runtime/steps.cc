@@ -128,6 +128,7 @@ absl::Status Runtime::AddLayer(absl::string_view name) {
     if (explicit_steps_ || shapes_.empty()) return absl::OkStatus();
     // Steps are not marked: the profiled step's number of layers says where one ends.
     FinishLayer();
+    CountLastLayer();
     if (owed_layers_ == 0 && !trust_.open && ProfileIsDue()) {
       owed_layers_ = static_cast<int32_t>(shapes_[active_]->layer_count()) - 1;
     }
@@ -273,6 +274,7 @@ absl::Status Runtime::EndLocked() {
     status = FinishProfile();
   } else if (phase_.load() == Phase::kPlaced) {
     FinishPlacedStep(seconds);
+    layer_began_ = clock_.NowNanos();  // what planning took is no layer's
   }
   in_step_ = false;
   ++steps_;
@@ -383,9 +385,11 @@ void Runtime::RecordStep(bool profiled, double seconds) {
   step.demand_fetches = now.demand_fetches - step_mover_stats_.demand_fetches;
   step.profiled = profiled;
   if (phase_.load() == Phase::kPlaced) {
-    const plan::MigrationPlan& plan = *shapes_[active_]->plan;
+    const Shape& shape = *shapes_[active_];
+    const plan::MigrationPlan& plan = *shape.plan;
     step.planner = plan.planner;
     step.predicted_seconds = plan.predicted_seconds;
+    if (!explicit_steps_) step.predicted_seconds -= shape.profile.layers.back().seconds;  // it has only begun
     step.predicted_exposed_seconds = plan.predicted_exposed_seconds;
   }
   if (recording_) {

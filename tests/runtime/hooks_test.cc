@@ -2,10 +2,12 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <filesystem>
 #include <memory>
 #include <numeric>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "src/plan/plan_file.h"
@@ -42,6 +44,7 @@ class Hooks : public ::testing::Test {
       for (int64_t i = 0; i < count_; ++i) output[i] = saved.back()[i] + 1;
       saved.push_back(output);
     }
+    std::this_thread::sleep_for(last_layer_);
     for (int layer = 0; layer <= layers_; ++layer) {
       for (int64_t i = 0; i < count_; ++i) ASSERT_EQ(saved[layer][i], i + step + layer);
     }
@@ -70,6 +73,7 @@ class Hooks : public ::testing::Test {
 
   int layers_ = kLayers;
   int64_t count_ = kCount;
+  std::chrono::milliseconds last_layer_{0};
   std::unique_ptr<runtime::Runtime> runtime_ = SmallRuntime();
 };
 
@@ -122,6 +126,16 @@ TEST_F(Hooks, ProfileAnewWhereTheBudgetChanges) {
   EXPECT_EQ(runtime_->Stats().profiles, 2);
   EXPECT_LE(runtime_->current_shape()->plan->budget, MiB(1));
   EXPECT_EQ(runtime_->Stats().mismatched, 0) << "the step is the same";
+}
+
+TEST_F(Hooks, TheLastLayerLastsUntilTheNextStepBegins) {
+  last_layer_ = std::chrono::milliseconds(20);
+  ProfiledStep(0);
+  for (int step = 1; step < 9; ++step) Step(step);
+  ASSERT_EQ(runtime_->Stats().replans, 2) << "with the layers' times in placed steps";
+  EXPECT_GT(runtime_->current_shape()->profile.layers.back().seconds, 0.019);
+  const runtime::StepRecord last = runtime_->Record().steps.back();
+  EXPECT_LT(last.predicted_seconds, 0.019) << "a step is over for us where that layer begins";
 }
 
 TEST_F(Hooks, RunTheFirstStepByAGivenPlanWhereItWasTheProfiledOne) {
