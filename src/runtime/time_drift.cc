@@ -70,7 +70,7 @@ std::vector<double> TimeDrift::Of(double StepTimes::*member) const {
 
 bool TimeDrift::OffThePlan() const {
   const double compute = Sum(from_.layer_seconds, layers());
-  const double exposed = Sum(exposed_, layers());
+  const double exposed = Sum(exposed_, exposed_.size());  // a step waits for its last layer before that begins
   const double seen_exposed = Median(Of(&StepTimes::exposed_seconds));
   const double seen_compute = Median(Of(&StepTimes::seconds)) - seen_exposed;
   const double allowed = kMatters * (compute + exposed);

@@ -106,6 +106,12 @@ TEST_F(TimeDriftTest, AStepOfOtherLayersSaysNothing) {
   EXPECT_EQ(drift_.measured().layer_seconds, Times().layers) << "of the last layer nothing new is known";
 }
 
+TEST_F(TimeDriftTest, AWaitBeforeTheLastLayerIsAsPlannedThoughThatLayerIsNotOver) {
+  drift_.OnPlan({Times().layers, 1}, {0, 0, 0, 0.2}, 0, /*tried=*/false);
+  const std::vector<double> but_the_last(kLayers - 1, kLayerSeconds);
+  EXPECT_EQ(Plans(100, {.layers = but_the_last, .exposed = 0.2, .pace = 0.25}), 0) << "as it hides";
+}
+
 TEST_F(TimeDriftTest, APlanThatIsSlowerIsTakenBackAndNotMadeAgainForTheSameTimes) {
   const Times slow_link{.exposed = 0.2, .pace = 0.25};
   ASSERT_EQ(Plans(TimeDrift::kWindow, slow_link), 1);
