@@ -332,6 +332,9 @@ void ReclaimFaultSignals() {
   syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &faults, nullptr, sizeof(faults));
 }
 
+// Whatever was half done is as good as not begun: what handlers read changes in one store.
+void ResetFaultSignalsAfterFork() { g_lock.ResetAfterFork(); }
+
 bool FaultSignalsInstalled() { return g_installed.load(); }
 
 }  // namespace thermocline::os

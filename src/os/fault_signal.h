@@ -59,6 +59,8 @@ bool FaultSignalsInstalled();
 // a handler may withdraw as any other, by putting back what it had found there: what was before it has its turn then.
 // Where the calling thread blocks SIGSEGV or SIGBUS, they are opened. Two or three system calls a signal.
 void ReclaimFaultSignals();
+// In a forked child, where the thread may not exist that was changing something here. REQUIRES: no other thread.
+void ResetFaultSignalsAfterFork();
 
 }  // namespace thermocline::os
 

@@ -10,6 +10,7 @@
 #include <mutex>
 #include <vector>
 
+#include "src/os/fault_signal.h"
 #include "src/runtime/memory_owner.h"
 #include "src/runtime/runtime.h"
 
@@ -78,6 +79,7 @@ void InChild() {
   guard.children.clear();
   g_children.store(0);
   ForgetMemoryUsersAfterFork();
+  os::ResetFaultSignalsAfterFork();
   guard.lock.ResetAfterFork();
 }
 

@@ -17,6 +17,7 @@
 #include <tuple>
 #include <vector>
 
+#include "src/os/fault_signal.h"
 #include "src/runtime/fork_guard.h"
 #include "src/runtime/runtime.h"
 #include "src/tier/tier_spec.h"
@@ -230,6 +231,33 @@ TEST_P(ForkTest, SignalsAreAsBeforeAfterAForkWithTwoRuntimes) {
   sigprocmask(SIG_BLOCK, nullptr, &after);
   for (int signum = 1; signum < 32; ++signum) EXPECT_EQ(sigismember(&before, signum), sigismember(&after, signum));
   EXPECT_TRUE(AllHold('A'));
+}
+
+// As each step does when it begins, while another thread starts a process that sets its own handlers.
+TEST_P(ForkTest, AChildSetsItsHandlersThoughAThreadItDoesNotHaveWasAtThem) {
+  std::atomic<bool> stop{false};
+  std::thread steps([&] {
+    while (!stop.load()) os::ReclaimFaultSignals();
+  });
+  for (int i = 0; i < 100; ++i) {
+    const pid_t child = Child([] {
+      struct sigaction action = {};
+      action.sa_handler = SIG_DFL;
+      return os::SetChainedAction(SIGSEGV, &action, nullptr);
+    });
+    // It waits with all signals blocked, an alarm too.
+    siginfo_t ended = {};
+    for (int waited = 0; ended.si_pid == 0 && waited < 10'000; ++waited) {
+      ASSERT_EQ(waitid(P_PID, static_cast<id_t>(child), &ended, WEXITED | WNOHANG | WNOWAIT), 0);
+      if (ended.si_pid == 0) usleep(1000);
+    }
+    if (ended.si_pid == 0) kill(child, SIGKILL);
+    const int status = StatusOf(child);
+    EXPECT_EQ(status, 0) << i;
+    if (status != 0) break;
+  }
+  stop.store(true);
+  steps.join();
 }
 
 TEST_P(ForkTest, AChildForkedInAProfiledStepReadsItsTensors) {
