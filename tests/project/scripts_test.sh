@@ -155,6 +155,35 @@ try "$source_dir/scripts/test" --preset releese
 expect "a preset that there isn't is wrong usage" [ "$status" = 2 ]
 
 
+# The short names of the Makefile, and the presets that it and the documents name.
+if command -v make >/dev/null; then
+  short_name() {
+    try env -u MAKEFLAGS -u MAKELEVEL make -n -C "$source_dir" "$1"
+    expect "make $1 is there" [ "$status" = 0 ]
+    expect "... and calls $2" said "^$2\$"
+    expect "... which is there" [ -x "$source_dir/${2%% *}" ]
+  }
+  short_name deps 'scripts/deps build demo torch lint'
+  short_name demo 'scripts/demo'
+  short_name test 'scripts/test'
+  short_name test-vm 'scripts/test-vm'
+  short_name bench 'scripts/bench'
+  short_name asan 'scripts/test --preset asan-ubsan -L sanitize'
+  short_name tsan 'scripts/test --preset tsan -L sanitize'
+  short_name tidy 'scripts/tidy'
+  short_name format 'scripts/format'
+  try env -u MAKEFLAGS -u MAKELEVEL make -n -C "$source_dir" install PREFIX=/opt/thermocline
+  expect "make install is there" [ "$status" = 0 ]
+  expect "... builds" said '^cmake --build --preset release$'
+  expect "... and installs to where it is told" said '^cmake --install build/release --prefix "/opt/thermocline"$'
+fi
+for kind in configure build test; do
+  try cmake -S "$source_dir" --list-presets="$kind"
+  for preset in release dev asan-ubsan tsan coverage; do
+    expect "there is a $kind preset $preset" said "^  \"$preset\""
+  done
+done
+
 # What is wrong is said before anything is installed or built: these run with no tool to do so.
 machine 1000
 refused() {
