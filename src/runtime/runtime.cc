@@ -70,7 +70,7 @@ absl::Status Runtime::Open() {
   options.granule_bytes = settings_.granule_bytes;
   options.frames = settings_.fast / settings_.granule_bytes;
   budget_.store((settings_.granule_bytes * options.frames).count(), std::memory_order_relaxed);
-  options.most_frames = std::max(options.frames, os::PhysicalMemory() / settings_.granule_bytes);
+  options.most_frames = std::max(options.frames, settings_.most_fast / settings_.granule_bytes);
   options.address_space =
       RoundUp(std::max(GiB(64), os::PhysicalMemory() * kAddressSpacePerMemory), settings_.granule_bytes * 4);
   auto watched = os::MakeWatchedMemory(settings_.kernel_faults, settings_.held_frames);

@@ -62,10 +62,22 @@ absl::Status ReadGranule(const RawSettings& raw, const Environment& environment,
   return absl::OkStatus();
 }
 
-absl::Status ReadFast(const RawSettings& raw, const Environment& environment, Settings* settings) {
+absl::Status AboveTheMachine(const Given& given, const os::MemoryLimit& memory) {
+  if (memory.cgroup_file.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(given.source, " is ", given.text, ", but this machine has ",
+                                                   FormatBytes(memory.bytes), " of memory; give less"));
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat(given.source, " is ", given.text, ", but this process's cgroup may use ", FormatBytes(memory.bytes),
+                   " of memory (", memory.cgroup_file, "); give less, or raise that limit"));
+}
+
+absl::Status ReadFast(const RawSettings& raw, const Environment& environment, const os::MemoryLimit& memory,
+                      Settings* settings) {
+  settings->most_fast = memory.bytes;
   const Given given = Pick(raw.fast, "fast", environment, "THERMOCLINE_FAST");
   if (given.text.empty()) {
-    settings->fast = os::PhysicalMemory() / 10 * 8;
+    settings->fast = memory.bytes / 10 * 8;
     return absl::OkStatus();
   }
   absl::StatusOr<Budget> budget = ParseBudget(given.text);
@@ -76,11 +88,7 @@ absl::Status ReadFast(const RawSettings& raw, const Environment& environment, Se
                      "512MiB, or use `thermocline run --fast ", given.text, " --peak SIZE`"));
   }
   settings->fast = budget->bytes;
-  if (settings->fast > os::PhysicalMemory()) {
-    return absl::InvalidArgumentError(absl::StrCat(given.source, " is ", given.text, ", but this machine has ",
-                                                   FormatBytes(os::PhysicalMemory()), " of memory; give less"));
-  }
-  return absl::OkStatus();
+  return settings->fast > memory.bytes ? AboveTheMachine(given, memory) : absl::OkStatus();
 }
 
 // A variable that turns something on.
@@ -168,14 +176,15 @@ Environment ProcessEnvironment() {
   };
 }
 
-absl::StatusOr<Settings> ReadSettings(const RawSettings& raw, const Environment& environment) {
+absl::StatusOr<Settings> ReadSettings(const RawSettings& raw, const Environment& environment,
+                                      const os::MemoryLimit& memory) {
   Settings settings;
   if (const std::string mode = environment("THERMOCLINE").value_or(""); mode == "off") {
     settings.pass_through = true;
   } else if (!mode.empty() && mode != "on") {
     return absl::InvalidArgumentError(absl::StrCat("THERMOCLINE is '", mode, "'; it must be on or off"));
   }
-  if (absl::Status status = ReadFast(raw, environment, &settings); !status.ok()) return status;
+  if (absl::Status status = ReadFast(raw, environment, memory, &settings); !status.ok()) return status;
   if (absl::Status status = ReadGranule(raw, environment, &settings); !status.ok()) return status;
   if (settings.fast < settings.granule_bytes * kFewestFrames) {
     return absl::InvalidArgumentError(absl::StrCat(

@@ -12,6 +12,8 @@
 
 #include "absl/status/statusor.h"
 #include "src/base/units.h"
+#include "src/os/memory.h"
+#include "src/os/memory_limit.h"
 #include "src/plan/migration_plan.h"
 #include "src/tier/tier_spec.h"
 
@@ -32,6 +34,7 @@ struct RawSettings {
 
 struct Settings {
   Bytes fast;  // the hard budget
+  Bytes most_fast = os::PhysicalMemory();  // that it can be made: what this process may use
   tier::TierRequest slow;
   std::string slow_text;
   std::string planner = "lookahead";
@@ -53,7 +56,9 @@ Environment ProcessEnvironment();
 // What a program is called by its command line: its file's name, or its script's where an interpreter runs one.
 std::string ProgramName(const std::vector<std::string>& command_line);
 
-absl::StatusOr<Settings> ReadSettings(const RawSettings& raw, const Environment& environment);
+// `memory`: what the budget is held against.
+absl::StatusOr<Settings> ReadSettings(const RawSettings& raw, const Environment& environment,
+                                      const os::MemoryLimit& memory = os::FindMemoryLimit());
 
 }  // namespace thermocline::runtime
 

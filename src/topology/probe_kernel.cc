@@ -3,7 +3,7 @@
 #include <sys/resource.h>
 #include <sys/utsname.h>
 
-#include <algorithm>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,6 +14,8 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "src/base/parse_units.h"
+#include "src/os/memory.h"
+#include "src/os/memory_limit.h"
 #include "src/topology/probe_support.h"
 #include "src/topology/probes.h"
 #include "src/topology/text_file.h"
@@ -29,28 +31,6 @@ std::string StatusLine(const ProbeMachine& machine, absl::string_view key) {
     if (absl::ConsumePrefix(&line, key)) return std::string(absl::StripAsciiWhitespace(line));
   }
   return "";
-}
-
-// The limit file's bytes, or kNoLimit when there is no limit.
-constexpr Bytes kNoLimit(INT64_C(1) << 62);
-Bytes ReadLimit(const std::string& path) {
-  const auto text = ReadTextFile(path);
-  int64_t limit = 0;
-  // cgroup v1 writes a number near 2^63 for "none", v2 the word "max".
-  if (!text.ok() || !absl::SimpleAtoi(*text, &limit) || limit >= kNoLimit.count()) return kNoLimit;
-  return Bytes(limit);
-}
-
-// The tightest limit from `path` up to the hierarchy's root, where /proc/self/cgroup names places of the host and the
-// container sees only its own root.
-Bytes TightestLimit(const std::string& root, std::string path, const char* file) {
-  Bytes tightest = kNoLimit;
-  for (;;) {
-    tightest = std::min(tightest, ReadLimit(absl::StrCat(root, path, "/", file)));
-    const size_t slash = path.rfind('/');
-    if (path.empty() || slash == std::string::npos) return tightest;
-    path.resize(slash);
-  }
 }
 
 }  // namespace
@@ -115,25 +95,15 @@ ProbeRecord ProbeLockedMemoryLimit(const ProbeMachine& machine) {
 
 ProbeRecord ProbeCgroupLimit(const ProbeMachine& machine) {
   const std::string what = "memory limit of the cgroup";
-  const auto text = ReadTextFile(absl::StrCat(machine.proc_root, "/self/cgroup"));
-  if (!text.ok()) return {what, "/proc/self/cgroup can't be read", "all of physical memory is assumed"};
-  const std::string root = absl::StrCat(machine.sys_root, "/fs/cgroup");
-  Bytes limit = kNoLimit;
-  std::string version = "none";
-  for (absl::string_view line : absl::StrSplit(*text, '\n')) {
-    const std::vector<absl::string_view> fields = absl::StrSplit(line, absl::MaxSplits(':', 2));
-    if (fields.size() != 3) continue;
-    const std::string path(fields[2] == "/" ? "" : fields[2]);
-    if (fields[1].empty()) {
-      limit = std::min(limit, TightestLimit(root, path, "memory.max"));
-      if (version == "none") version = "v2";
-    } else if (fields[1] == "memory") {
-      limit = std::min(limit, TightestLimit(absl::StrCat(root, "/memory"), path, "memory.limit_in_bytes"));
-      version = "v1";
-    }
-  }
-  if (limit == kNoLimit) return GrantedRecord(what, absl::StrCat("cgroup ", version, ": no limit"));
-  return GrantedRecord(what, absl::StrCat("cgroup ", version, ": ", FormatBytes(limit)));
+  const os::SystemRoots roots{machine.proc_root, machine.sys_root};
+  const std::optional<os::CgroupLimit> cgroup = os::ReadCgroupLimit(roots);
+  if (!cgroup.has_value()) return {what, "/proc/self/cgroup can't be read", "all of physical memory is assumed"};
+  const std::string version = absl::StrCat("cgroup ", cgroup->version, ": ");
+  if (!cgroup->bytes.has_value()) return GrantedRecord(what, absl::StrCat(version, "no limit"));
+  const bool holds = !os::FindMemoryLimit(os::PhysicalMemory(), roots).cgroup_file.empty();
+  return GrantedRecord(what, absl::StrCat(version, FormatBytes(*cgroup->bytes), " (", cgroup->file, "), ",
+                                          holds ? "the most that a fast budget may be; the default is 80% of it"
+                                                : "more than the machine has"));
 }
 
 ProbeRecord ProbePerformanceCounters(const ProbeMachine& machine) {
