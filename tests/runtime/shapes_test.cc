@@ -148,6 +148,77 @@ TEST_F(Drift, OfMoreThanTwoPercentIsProfiledAnewAndThenMatches) {
   Expect(2, 4 * kAllocations - 2, 2);
 }
 
+constexpr int kMostShapes = 8;
+
+// Steps that differ in the size of all that they allocate. What outlives them keeps its bytes, whatever their plans
+// move.
+class ManyShapes : public ::testing::Test {
+ protected:
+  static constexpr Bytes kLasting = MiB(1);
+
+  void SetUp() override {
+    ASSERT_NE(runtime_, nullptr);
+    lasting_ = static_cast<unsigned char*>(runtime_->Allocate(kLasting, Bytes(64)));
+    for (int64_t i = 0; i < kLasting.count(); ++i) lasting_[i] = static_cast<unsigned char>(i % 251);
+  }
+  static Bytes SizeIn(int shape) { return KiB(64 + 16 * shape); }
+
+  void Run(int shape) {
+    ASSERT_TRUE(runtime_->BeginStep().ok());
+    for (int layer = 0; layer < kLayers; ++layer) {
+      ASSERT_TRUE(runtime_->AddLayer("").ok());
+      std::vector<unsigned char*> tensors;
+      for (int i = 0; i < kInLayer; ++i) {
+        tensors.push_back(static_cast<unsigned char*>(runtime_->Allocate(SizeIn(shape), Bytes(64))));
+        std::memset(tensors.back(), layer * kInLayer + i, SizeIn(shape).count());
+      }
+      for (int i = 0; i < kInLayer; ++i) {
+        const auto fill = static_cast<unsigned char>(layer * kInLayer + i);
+        ASSERT_EQ(std::count(tensors[i], tensors[i] + SizeIn(shape).count(), fill), SizeIn(shape).count());
+        ASSERT_TRUE(runtime_->Free(tensors[i]));
+      }
+    }
+    for (int64_t i = 0; i < kLasting.count(); ++i) ASSERT_EQ(lasting_[i], i % 251) << "in a step of shape " << shape;
+    ASSERT_TRUE(runtime_->EndStep().ok());
+  }
+  // It is a known one: nothing is profiled, all is matched, and its plan is the active one.
+  void ExpectKnown(int shape) {
+    const RuntimeStats before = runtime_->Stats();
+    Run(shape);
+    const RuntimeStats after = runtime_->Stats();
+    EXPECT_EQ(after.profiles, before.profiles) << shape;
+    EXPECT_EQ(after.matched - before.matched, kAllocations) << shape;
+    ExpectActive(shape);
+  }
+  void ExpectActive(int shape) const {
+    const std::vector<profile::Tensor>& tensors = runtime_->current_shape()->profile.tensors;
+    EXPECT_TRUE(std::all_of(tensors.begin(), tensors.end(), [&](const profile::Tensor& tensor) {
+      return tensor.birth == kNoLayer || tensor.bytes == SizeIn(shape);
+    })) << shape;
+  }
+
+  const std::unique_ptr<Runtime> runtime_ = Make(MiB(2));
+  unsigned char* lasting_ = nullptr;
+};
+
+TEST_F(ManyShapes, KeepEightAndTheOldestMakesRoomAndIsProfiledAgain) {
+  for (int shape = 0; shape <= kMostShapes; ++shape) {
+    for (int i = 0; i < 2; ++i) Run(shape);  // unknown (or by demand), profiled
+    EXPECT_EQ(runtime_->Stats().profiles, shape + 1);
+    ExpectActive(shape);
+    ExpectKnown(shape);
+  }
+  EXPECT_GT(runtime_->Stats().mover.bytes_in, MiB(1)) << "and they had to move";
+  for (int shape = 1; shape <= kMostShapes; ++shape) ExpectKnown(shape);
+  Run(0);
+  EXPECT_EQ(runtime_->Stats().profiles, kMostShapes + 1);
+  Run(0);
+  EXPECT_EQ(runtime_->Stats().profiles, kMostShapes + 2) << "forgotten";
+  ExpectKnown(0);
+  for (int shape = 2; shape <= kMostShapes; ++shape) ExpectKnown(shape);
+  ExpectKnown(0);
+}
+
 // What another thread allocates beside the steps: other sizes each time, some of it for several steps.
 class OtherThread {
  public:
