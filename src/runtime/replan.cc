@@ -88,7 +88,8 @@ void Runtime::FinishPlacedStep(double seconds) {
   for (size_t i = 0; i < step_layer_seconds_.size(); ++i) {
     mean[i] += (step_layer_seconds_[i] - mean[i]) / static_cast<double>(shape.steps);
   }
-  if (Drifted()) {
+  step_drifted_ = Drifted();
+  if (step_drifted_) {
     const bool marked = explicit_steps_ || follows_rhythm_.load(std::memory_order_relaxed);
     profile_next_ |= marked ? strange_.OnStrange(steps_, first_unknown_) : MayProfileUnmarked();
     return;

@@ -169,6 +169,7 @@ class Runtime {
   void CheckGivenPlan();
   void CallOffOwedProfile();
   bool OwedProfileIsWhole() const;
+  void JudgeTail();
   bool EndsWithThisLayer() const;
   bool WarmsUp(const Shape& shape) const;
   bool Drifted() const;
@@ -250,6 +251,7 @@ class Runtime {
   std::atomic<int64_t> steps_{0}, replans_{0}, profiles_{0};  // changed under the lock, read by anyone
   int64_t step_began_ = 0, layer_began_ = 0, layer_exposed_ = 0;
   int64_t step_mismatched_ = 0, step_matched_ = 0;
+  bool step_drifted_ = false;  // as it was judged at its end
   Identity first_unknown_;  // of the step, where any is
   std::vector<Identity> step_log_;
   std::vector<double> step_layer_seconds_;

@@ -129,6 +129,7 @@ absl::Status Runtime::AddLayer(absl::string_view name) {
     // Steps are not marked: the profiled step's number of layers says where one ends.
     FinishLayer();
     CountLastLayer();
+    JudgeTail();
     if (owed_layers_ == 0 && !trust_.open && ProfileIsDue()) {
       owed_layers_ = static_cast<int32_t>(shapes_[active_]->layer_count()) - 1;
     }
@@ -137,6 +138,12 @@ absl::Status Runtime::AddLayer(absl::string_view name) {
   }
   absl::Status status = NextLayerLocked(name);
   return EndsWithThisLayer() ? EndLocked() : status;
+}
+
+// What came after a step's last mark belongs to it, but was not there yet when that mark judged it.
+void Runtime::JudgeTail() {
+  const bool judged = step_drifted_ || profile_next_ || owed_layers_ > 0 || trust_.open;
+  if (phase_.load() == Phase::kPlaced && !judged && Drifted()) profile_next_ = MayProfileUnmarked();
 }
 
 // Without end_step, the last layer's beginning is the step's end: what follows belongs to that layer.
@@ -182,6 +189,7 @@ void Runtime::BeginLocked(bool profile, size_t shape) {
   step_log_.clear();
   step_layer_seconds_.clear();
   step_matched_ = step_mismatched_ = 0;
+  step_drifted_ = false;
   step_began_ = layer_began_ = clock_.NowNanos();
   step_exposed_ = layer_exposed_ = residency_->exposed_nanos();
   step_mover_stats_ = mover_->Stats();
