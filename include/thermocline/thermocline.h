@@ -34,7 +34,7 @@ typedef enum tc_status {
   TC_OK = 0,
   TC_INVALID_ARGUMENT = 1,     /* what was passed makes no sense; nothing was changed */
   TC_FAILED_PRECONDITION = 2,  /* not now: end_profile without start_profile, say */
-  TC_OUT_OF_MEMORY = 3,        /* neither tier has room */
+  TC_OUT_OF_MEMORY = 3,        /* neither tier has room, or the system has none for the library's own needs */
   TC_IO_ERROR = 4,             /* the slow tier failed; data that could not be written stays in fast memory */
   TC_NOT_FOUND = 5,            /* no such file, tier or pointer */
   TC_UNAVAILABLE = 6,          /* this machine does not offer it */

@@ -4,11 +4,13 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <exception>
 #include <memory>
 #include <mutex>
 #include <new>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -32,6 +34,7 @@ using thermocline::runtime::Settings;
 constexpr size_t kMinAlignment = 64;
 
 thread_local std::string t_last_error;
+thread_local const char* t_last_literal = nullptr;  // in its place, where the last message needed no memory
 
 tc_status CodeOf(absl::StatusCode code) {
   switch (code) {
@@ -52,10 +55,38 @@ tc_status CodeOf(absl::StatusCode code) {
 tc_status Report(const absl::Status& status) {
   if (status.ok()) return TC_OK;
   t_last_error = std::string(status.message());
+  t_last_literal = nullptr;
   return CodeOf(status.code());
 }
 
-tc_status Report(absl::StatusCode code, const char* message) { return Report(absl::Status(code, message)); }
+tc_status Report(absl::StatusCode code, const char* literal) {
+  t_last_literal = literal;
+  return CodeOf(code);
+}
+
+// What a C function returns that has failed.
+template <typename Result>
+Result Failed(absl::StatusCode code, const char* literal) {
+  const tc_status status = Report(code, literal);
+  if constexpr (std::is_same_v<Result, tc_status>) return status;
+  return Result();
+}
+
+// The body of a C function: no exception leaves it. (A cancelled thread unwinds through it, which is none.) Where
+// nothing is thrown it costs nothing.
+template <typename Body>
+auto Guarded(Body body) -> decltype(body()) {
+  using Result = decltype(body());
+  try {
+    return body();
+  } catch (const std::bad_alloc&) {
+    return Failed<Result>(absl::StatusCode::kResourceExhausted,
+                          "the system has no memory left for the library's bookkeeping; free some outside of tensors");
+  } catch (const std::exception&) {
+    return Failed<Result>(absl::StatusCode::kInternal,
+                          "the library threw an exception; that is a defect of it, please report it");
+  }
+}
 
 std::string OrEmpty(const char* text) { return text == nullptr ? std::string() : std::string(text); }
 
@@ -70,16 +101,57 @@ absl::StatusOr<tc_runtime*> Make(const RawSettings& raw) {
   return handle.release();
 }
 
+tc_runtime* Default() {
+  // Never destroyed: threads may use it until the process ends.
+  static std::mutex mutex;
+  static tc_runtime* runtime = nullptr;
+  std::lock_guard<std::mutex> lock(mutex);
+  if (runtime != nullptr) return runtime;
+  absl::StatusOr<tc_runtime*> made = Make({});
+  if (!made.ok()) {
+    Report(made.status());
+    return nullptr;
+  }
+  runtime = *made;
+  runtime->is_default = true;
+  return runtime;
+}
+
 // The handle, or the default runtime for NULL; nullptr (and a message) when that can't be made.
-tc_runtime* Resolve(tc_runtime* handle) { return handle != nullptr ? handle : tc_default(); }
+tc_runtime* Resolve(tc_runtime* handle) { return handle != nullptr ? handle : Default(); }
 
 // Runs `act` on the runtime; a pass-through has none and succeeds.
 template <typename Act>
 tc_status With(tc_runtime* handle, Act act) {
-  handle = Resolve(handle);
-  if (handle == nullptr) return TC_INVALID_ARGUMENT;
-  if (handle->runtime == nullptr) return TC_OK;
-  return Report(act(*handle->runtime));
+  return Guarded([&] {
+    tc_runtime* const resolved = Resolve(handle);
+    if (resolved == nullptr) return TC_INVALID_ARGUMENT;
+    if (resolved->runtime == nullptr) return TC_OK;
+    return Report(act(*resolved->runtime));
+  });
+}
+
+tc_status Create(const tc_options* options, tc_runtime** runtime) {
+  RawSettings raw;
+  if (options != nullptr) {
+    if (options->struct_size != sizeof(tc_options)) {
+      return Report(absl::StatusCode::kInvalidArgument,
+                    "tc_create: options->struct_size is not sizeof(tc_options); set it, or rebuild with this header");
+    }
+    raw = {OrEmpty(options->fast),
+           OrEmpty(options->slow),
+           OrEmpty(options->planner),
+           OrEmpty(options->plan_in),
+           static_cast<int64_t>(options->granule_bytes),
+           options->verify != 0,
+           /*profiler=*/"",
+           /*model=*/"",
+           /*kernel_faults=*/""};
+  }
+  absl::StatusOr<tc_runtime*> made = Make(raw);
+  if (!made.ok()) return Report(made.status());
+  *runtime = *made;
+  return TC_OK;
 }
 
 void* Allocate(tc_runtime* handle, size_t bytes, size_t alignment) {
@@ -104,6 +176,19 @@ void* Allocate(tc_runtime* handle, size_t bytes, size_t alignment) {
   return pointer;
 }
 
+tc_status Free(tc_runtime* handle, void* pointer) {
+  handle = Resolve(handle);
+  if (handle == nullptr) return TC_INVALID_ARGUMENT;
+  if (handle->runtime == nullptr) {
+    free(pointer);
+    return TC_OK;
+  }
+  if (handle->runtime->Free(pointer)) return TC_OK;
+  return Report(absl::InvalidArgumentError(
+      absl::StrCat("tc_free: ", absl::Hex(reinterpret_cast<uintptr_t>(pointer)),
+                   " is no live allocation of this runtime: foreign, or freed before. Nothing was changed")));
+}
+
 }  // namespace
 
 extern "C" {
@@ -111,50 +196,25 @@ extern "C" {
 tc_status tc_create(const tc_options* options, tc_runtime** runtime) {
   if (runtime == nullptr) return Report(absl::StatusCode::kInvalidArgument, "tc_create: `runtime` is NULL");
   *runtime = nullptr;
-  RawSettings raw;
-  if (options != nullptr) {
-    if (options->struct_size != sizeof(tc_options)) {
-      return Report(absl::StatusCode::kInvalidArgument,
-                    "tc_create: options->struct_size is not sizeof(tc_options); set it, or rebuild with this header");
-    }
-    raw = {OrEmpty(options->fast),    OrEmpty(options->slow), OrEmpty(options->planner),
-           OrEmpty(options->plan_in), static_cast<int64_t>(options->granule_bytes), options->verify != 0,
-           /*profiler=*/"",           /*model=*/"",         /*kernel_faults=*/""};
-  }
-  absl::StatusOr<tc_runtime*> made = Make(raw);
-  if (!made.ok()) return Report(made.status());
-  *runtime = *made;
-  return TC_OK;
+  return Guarded([&] { return Create(options, runtime); });
 }
 
 void tc_destroy(tc_runtime* runtime) {
   if (runtime != nullptr && !runtime->is_default) delete runtime;
 }
 
-tc_runtime* tc_default(void) {
-  // Never destroyed: threads may use it until the process ends.
-  static std::mutex mutex;
-  static tc_runtime* runtime = nullptr;
-  std::lock_guard<std::mutex> lock(mutex);
-  if (runtime != nullptr) return runtime;
-  absl::StatusOr<tc_runtime*> made = Make({});
-  if (!made.ok()) {
-    Report(made.status());
-    return nullptr;
-  }
-  runtime = *made;
-  runtime->is_default = true;
-  return runtime;
-}
+tc_runtime* tc_default(void) { return Guarded(Default); }
 
-void* tc_alloc(tc_runtime* runtime, size_t bytes) { return Allocate(runtime, bytes, kMinAlignment); }
+void* tc_alloc(tc_runtime* runtime, size_t bytes) {
+  return Guarded([=] { return Allocate(runtime, bytes, kMinAlignment); });
+}
 
 void* tc_aligned_alloc(tc_runtime* runtime, size_t alignment, size_t bytes) {
   if (alignment == 0 || (alignment & (alignment - 1)) != 0) {
     Report(absl::StatusCode::kInvalidArgument, "tc_aligned_alloc: the alignment is not a power of two");
     return nullptr;
   }
-  return Allocate(runtime, bytes, alignment < kMinAlignment ? kMinAlignment : alignment);
+  return Guarded([=] { return Allocate(runtime, bytes, alignment < kMinAlignment ? kMinAlignment : alignment); });
 }
 
 void* tc_calloc(tc_runtime* runtime, size_t count, size_t bytes) {
@@ -170,7 +230,7 @@ void* tc_calloc(tc_runtime* runtime, size_t count, size_t bytes) {
 }
 
 void* tc_realloc(tc_runtime* runtime, void* pointer, size_t bytes) {
-  runtime = Resolve(runtime);
+  if (runtime == nullptr) runtime = tc_default();
   if (runtime == nullptr) return nullptr;
   if (pointer == nullptr) return tc_alloc(runtime, bytes);
   const size_t usable = tc_usable_size(runtime, pointer);
@@ -188,20 +248,11 @@ void* tc_realloc(tc_runtime* runtime, void* pointer, size_t bytes) {
 
 tc_status tc_free(tc_runtime* runtime, void* pointer) {
   if (pointer == nullptr) return TC_OK;
-  runtime = Resolve(runtime);
-  if (runtime == nullptr) return TC_INVALID_ARGUMENT;
-  if (runtime->runtime == nullptr) {
-    free(pointer);
-    return TC_OK;
-  }
-  if (runtime->runtime->Free(pointer)) return TC_OK;
-  return Report(absl::InvalidArgumentError(
-      absl::StrCat("tc_free: ", absl::Hex(reinterpret_cast<uintptr_t>(pointer)),
-                   " is no live allocation of this runtime: foreign, or freed before. Nothing was changed")));
+  return Guarded([=] { return Free(runtime, pointer); });
 }
 
 size_t tc_usable_size(tc_runtime* runtime, const void* pointer) {
-  runtime = Resolve(runtime);
+  if (runtime == nullptr) runtime = tc_default();
   if (runtime == nullptr || pointer == nullptr) return 0;
   if (runtime->runtime == nullptr) return malloc_usable_size(const_cast<void*>(pointer));
   return static_cast<size_t>(runtime->runtime->UsableBytes(pointer).count());
@@ -292,7 +343,7 @@ tc_status tc_get_stats(tc_runtime* runtime, tc_stats* stats) {
   });
 }
 
-const char* tc_last_error(void) { return t_last_error.c_str(); }
+const char* tc_last_error(void) { return t_last_literal != nullptr ? t_last_literal : t_last_error.c_str(); }
 
 const char* tc_status_name(tc_status status) {
   switch (status) {
