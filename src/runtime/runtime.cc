@@ -1,5 +1,7 @@
 #include "src/runtime/runtime.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
@@ -184,7 +186,9 @@ absl::Status Runtime::LoadPlan() {
 void Runtime::ReportTrouble(const absl::Status& trouble) {
   const bool marked = explicit_steps_.load() || phase_.load() != Phase::kDemand;
   if (marked && !absl::IsResourceExhausted(trouble)) return;
-  std::fprintf(stderr, "thermocline: %s\n", std::string(trouble.message()).c_str());
+  // Not by stdio: whoever holds the lock of stderr may be the thread that waits for the room which is missing.
+  const std::string line = absl::StrCat("thermocline: ", trouble.message(), "\n");
+  static_cast<void>(!write(STDERR_FILENO, line.data(), line.size()));
 }
 
 const void* Runtime::ThreadMark() {
