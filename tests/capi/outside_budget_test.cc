@@ -153,12 +153,29 @@ struct Seen {
   int exit_status = 0;
 };
 
+// Whether the child stands still now; false where it has ended, with its wait status. A thread that is ending waits in
+// the kernel for its io_uring workers to end; where the stop has reached a worker first neither ever gets on, and the
+// process is never reported as stopped (seen on Linux 6.18): it is let go then, and stopped again.
+bool Stop(pid_t child, int& status) {
+  constexpr int kLooks = 2000;
+  while (kill(child, SIGSTOP) == 0) {
+    for (int look = 0; look < kLooks; ++look) {
+      const pid_t reported = waitpid(child, &status, WUNTRACED | WNOHANG);
+      if (reported != 0) return reported == child && WIFSTOPPED(status);
+      usleep(look < kLooks / 2 ? 20 : 1000);
+    }
+    kill(child, SIGCONT);
+    usleep(1000);
+  }
+  return false;
+}
+
 // Until it has ended. It is stopped while it is looked at: frames move.
 Seen Watch(pid_t child, Board& board) {
   Seen seen;
   std::mt19937 random(1);
   int status = 0;
-  while (kill(child, SIGSTOP) == 0 && waitpid(child, &status, WUNTRACED) == child && WIFSTOPPED(status)) {
+  while (Stop(child, status)) {
     const int phase = board.phase;
     const Bytes fast = FastBytes(child), budget(board.budget);
     ++seen.samples[phase];
