@@ -22,7 +22,7 @@ void AddMembers(const nlohmann::json& value, const std::string& path, Members* m
   }
   if (!value.is_object()) return;
   for (const auto& [name, member] : value.items()) {
-    const std::string at = path.empty() ? name : path + "." + name;
+    const std::string at = path.empty() ? name : std::string(path).append(".").append(name);
     members->insert(at);
     AddMembers(member, at, members);
   }
