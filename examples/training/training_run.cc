@@ -149,7 +149,7 @@ void AddTrainingFlags(CLI::App* app, TrainingFlags* s) {
       ->check(CLI::IsMember({"stock", "thermocline"}));
   app->add_option("--fast", s->runtime.fast, "fast budget, such as 200MB (default: all of memory)");
   app->add_option("--slow", s->runtime.slow, "slow tier, such as file:/var/tmp");
-  app->add_option("--planner", s->runtime.planner, "lookahead, interval, first_touch or lru");
+  app->add_option("--planner", s->runtime.planner, "lookahead, lagrangian, interval, first_touch or lru");
   app->add_flag("!--no-touch", s->touch, "don't tell the runtime what each operator reads and writes");
   app->add_option("--steps", s->steps, "training steps; the first ones warm up")->check(CLI::PositiveNumber);
   app->add_option("--threads", s->threads, "threads of libtorch")->check(CLI::PositiveNumber);

@@ -285,7 +285,7 @@ void RegisterRun(CLI::App& app) {
       command->add_option("--peak", flags->peak, "The peak that a share is taken of; a run prints it at its end");
   command->add_option("--profile", flags->profile, "A saved profile to take the peak from")->excludes(peak);
   command->add_option("--slow", flags->slow, "file:DIR (default file:/var/tmp), numa:NODE, emulated:...");
-  command->add_option("--planner", flags->planner, "lookahead (default), interval, first_touch, lru");
+  command->add_option("--planner", flags->planner, "lookahead (default), lagrangian, interval, first_touch, lru");
   command->add_option("--plan", flags->plan, "A plan saved before, for this budget and a program that marks its steps");
   command->add_option("--granule", flags->granule, "The unit that moves, 64KiB to 1GiB, a power of two");
   command->add_option("--threshold", flags->threshold, "The size from which an allocation is placed (256KiB)");

@@ -37,6 +37,9 @@ struct Gap {
   bool banned = false;  // the link is too slow to use it
   int32_t free_from = 0;
   int32_t free_to = -1;
+  // The layer that its write-back is put off to, so that what is more urgent goes first.
+  static constexpr int32_t kAtOnce = INT32_MIN;
+  int32_t write_at = kAtOnce;
 };
 
 // The gaps of every granule, ordered by granule and position. A granule that is never touched has one gap of a whole step.

@@ -5,30 +5,44 @@
 #include <utility>
 #include <vector>
 
+#include "src/plan/eviction_prices.h"
 #include "src/plan/gaps.h"
 #include "src/plan/granule_timeline.h"
 #include "src/plan/layout.h"
 #include "src/plan/link_schedule.h"
 #include "src/plan/plan_emitter.h"
 #include "src/plan/plan_parts.h"
+#include "src/plan/priced_choice.h"
 #include "src/plan/replay.h"
 #include "src/plan/residency.h"
+#include "src/plan/slots.h"
 
 namespace thermocline::plan {
 namespace {
 
-constexpr int kTimeRounds = 3;  // of replaying and planning again with the waits that the replay saw
+constexpr int kTimeRounds = 3;            // of replaying and planning again with the waits that the replay saw
 constexpr size_t kManyLayouts = 1 << 20;  // tensors times layers, from which on only one layout is tried
 constexpr double kNegligible = 1e-4;
 constexpr int kRounds = 8;  // of choosing and scheduling until both agree
 
+enum class Choice { kFarthestFirst, kByPrices };
+
 // What is varied between the plans that are tried.
 struct Variant {
+  Choice choice;
   double clean_bonus;
   double guard;    // fetches end this many transfers before their deadline
   double stretch;  // transfers are taken to last this many times longer
 };
-constexpr Variant kVariants[] = {{0.1, 2, 1.1}, {0.1, 6, 1.3}, {0.0, 2, 1.0}, {0.3, 4, 1.2}, {0.1, 12, 1.5}};
+constexpr Variant kVariants[] = {{Choice::kFarthestFirst, 0.1, 2, 1.1},
+                                 {Choice::kFarthestFirst, 0.1, 6, 1.3},
+                                 {Choice::kFarthestFirst, 0.0, 2, 1.0},
+                                 {Choice::kFarthestFirst, 0.3, 4, 1.2},
+                                 {Choice::kFarthestFirst, 0.1, 12, 1.5}};
+// Takes a hundred times as long, and is tried where the others leave the step waiting.
+constexpr Variant kPricedVariant = {Choice::kByPrices, 0, 0, 1};
+constexpr double kWorthPricing = 0.005;  // of a step spent waiting
+constexpr double kSlotTransfers = 6;     // a slot has time for so many, at least
 
 // One attempt at a plan for a given layout.
 class Attempt {
@@ -36,7 +50,11 @@ class Attempt {
   // `seconds`: how long each layer is taken to last.
   Attempt(const PlannerInput& input, const GranuleTimeline& timeline, const std::vector<double>& seconds,
           std::vector<int32_t> caps, Variant variant)
-      : timeline_(timeline), caps_(std::move(caps)), starts_(StartTimes(seconds)), gaps_(MakeGaps(timeline)),
+      : timeline_(timeline),
+        caps_(std::move(caps)),
+        seconds_(seconds),
+        starts_(StartTimes(seconds)),
+        gaps_(MakeGaps(timeline)),
         variant_(variant) {
     const TierSpec& tier = input.machine.slow.front();
     link_.in_seconds = SecondsFor(input.granule_bytes, tier.in);
@@ -49,6 +67,29 @@ class Attempt {
 
   // Chooses and schedules. The gaps then hold the decisions.
   const std::vector<Gap>& Solve() {
+    variant_.choice == Choice::kByPrices ? SolveByPrices() : SolveFarthestFirst();
+    return gaps_;
+  }
+
+ private:
+  void SolveByPrices() {
+    DelayWrites(starts_, &gaps_);
+    const Slots slots(seconds_, kSlotTransfers * link_.in_seconds);
+    std::vector<Gap> in_slots = slots.InSlots(gaps_);
+    const std::vector<int32_t> caps = slots.PerSlot(caps_);
+    const StepResources step{caps, slots.seconds(), link_};
+    ChooseByPrices(PriceEvictions(in_slots, step), step, &in_slots);
+    const auto granules = static_cast<int32_t>(timeline_.granules.size());
+    Residency(granules, caps, &in_slots, {}).ForceFit();
+    for (Gap& gap : in_slots) {
+      if (gap.write_at >= gap.free_from) gap.write_at = Gap::kAtOnce;  // its frame was taken earlier
+    }
+    slots.Decide(in_slots, &gaps_);
+    Residency residency(granules, caps_, &gaps_, {});
+    StartFetchesEarlier(&residency);
+  }
+
+  void SolveFarthestFirst() {
     DelayWrites(starts_, &gaps_);
     for (Gap& gap : gaps_) Estimate(&gap);
     const int32_t granules = static_cast<int32_t>(timeline_.granules.size());
@@ -65,10 +106,8 @@ class Attempt {
     residency.Recount();
     residency.ForceFit();
     StartFetchesEarlier(&residency);
-    return gaps_;
   }
 
- private:
   // The free stretch of a gap before anything is known about the link: its own transfers alone, with some queueing.
   void Estimate(Gap* gap) const {
     gap->free_from = gap->begin + 1;
@@ -147,6 +186,7 @@ class Attempt {
 
   const GranuleTimeline& timeline_;
   std::vector<int32_t> caps_;
+  const std::vector<double>& seconds_;
   std::vector<double> starts_;
   std::vector<Gap> gaps_;
   LinkModel link_;
@@ -178,30 +218,41 @@ bool Better(const MigrationPlan& a, const MigrationPlan& b) {
 // Tries the variants, then plans again with the waits that the best one still has, and keeps the best plan of all.
 class Search {
  public:
-  Search(const PlannerInput& input, const GranuleTimeline& timeline, MigrationPlan empty, std::vector<int32_t> caps)
-      : input_(input), timeline_(timeline), empty_(std::move(empty)), caps_(std::move(caps)) {}
+  Search(const PlannerInput& input, const GranuleTimeline& timeline, MigrationPlan empty, std::vector<int32_t> caps,
+         bool by_prices)
+      : input_(input), timeline_(timeline), empty_(std::move(empty)), caps_(std::move(caps)), by_prices_(by_prices) {}
 
   absl::Status Run() {
     const std::vector<double> seconds = LayerSeconds(*input_.profile);
     for (int i = 0; i < Variants() && !Perfect(); ++i) {
       if (absl::Status status = Try(kVariants[i], seconds); !status.ok()) return status;
     }
-    for (int round = 0; round < kTimeRounds; ++round) {
-      if (best_replay_.exposed_seconds <= kNegligible * best_replay_.seconds) break;
-      const double before = best_replay_.seconds;
-      if (absl::Status status = Try(best_variant_, WithWaits(*input_.profile, last_replay_)); !status.ok()) return status;
-      if (round > 0 && best_replay_.seconds >= before) break;
-    }
-    return absl::OkStatus();
+    if (absl::Status status = LengthenByWaits(); !status.ok()) return status;
+    const bool waits = best_replay_.exposed_seconds > kWorthPricing * best_replay_.seconds;
+    if (!by_prices_ || !waits || Large()) return absl::OkStatus();
+    if (absl::Status status = Try(kPricedVariant, seconds); !status.ok()) return status;
+    return LengthenByWaits();
   }
 
   MigrationPlan TakeBest() { return std::move(best_); }
 
  private:
+  absl::Status LengthenByWaits() {
+    for (int round = 0; round < kTimeRounds; ++round) {
+      if (best_replay_.exposed_seconds <= kNegligible * best_replay_.seconds) break;
+      const double before = best_replay_.seconds;
+      if (absl::Status status = Try(best_variant_, WithWaits(*input_.profile, last_replay_)); !status.ok())
+        return status;
+      if (round > 0 && best_replay_.seconds >= before) break;
+    }
+    return absl::OkStatus();
+  }
+
+  bool Large() const { return static_cast<double>(timeline_.granules.size()) * timeline_.layers > 4e6; }
   // Large steps take fewer tries, so that planning stays a matter of seconds.
   int Variants() const {
     const double size = static_cast<double>(timeline_.granules.size()) * timeline_.layers;
-    return size > 4e6 ? 1 : size > 1e6 ? 2 : static_cast<int>(std::size(kVariants));
+    return Large() ? 1 : size > 1e6 ? 2 : static_cast<int>(std::size(kVariants));
   }
   // Nothing waits, and nothing moves that another variant could save.
   bool Perfect() const { return tried_ && best_.predicted_exposed_seconds == 0 && best_.predicted_in == Bytes(0); }
@@ -225,6 +276,7 @@ class Search {
   const GranuleTimeline& timeline_;
   const MigrationPlan empty_;
   const std::vector<int32_t> caps_;
+  const bool by_prices_;
   bool tried_ = false;
   MigrationPlan best_;
   ReplayResult best_replay_;
@@ -259,7 +311,7 @@ absl::StatusOr<MigrationPlan> LookaheadPlanner::PlanWith(const PlannerInput& inp
   const bool all_fits = frames >= static_cast<int64_t>(timeline.granules.size());
   TrimToBudget(frames, &timeline);
   const std::vector<int32_t> caps = Caps(timeline, frames, all_fits ? 0 : options_.slack_frames);
-  Search search(input, timeline, StartPlan(name(), input, *layout), caps);
+  Search search(input, timeline, StartPlan(name(), input, *layout), caps, options_.by_prices);
   if (absl::Status status = search.Run(); !status.ok()) return status;
   return search.TakeBest();
 }

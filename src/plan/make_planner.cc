@@ -11,10 +11,11 @@
 
 namespace thermocline::plan {
 
-std::vector<absl::string_view> PlannerNames() { return {"lookahead", "interval", "first_touch", "lru"}; }
+std::vector<absl::string_view> PlannerNames() { return {"lookahead", "lagrangian", "interval", "first_touch", "lru"}; }
 
 absl::StatusOr<std::unique_ptr<Planner>> MakePlanner(absl::string_view name) {
   if (name == "lookahead") return std::make_unique<LookaheadPlanner>();
+  if (name == "lagrangian") return std::make_unique<LookaheadPlanner>(LookaheadOptions{.by_prices = true});
   if (name == "interval") return std::make_unique<IntervalPlanner>();
   if (name == "first_touch") return std::make_unique<FirstTouchPlanner>();
   if (name == "lru") return std::make_unique<LruPlanner>();

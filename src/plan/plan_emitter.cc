@@ -62,8 +62,10 @@ class Emitter {
     const bool live_part_left = i > 0 && gap.kind == GapKind::kDead && gaps_[i - 1].kind == GapKind::kLiveToDeath &&
                                 gaps_[i - 1].granule == gap.granule && gaps_[i - 1].use == gap.use &&
                                 gaps_[i - 1].evicted;
-    if (writes_[i]) At(gap.WriteFrom()).write_back.push_back(life.granule);
-    if (!live_part_left) At(gap.begin + 1).release.push_back(life.granule);
+    const int32_t write = gap.write_at == Gap::kAtOnce ? gap.WriteFrom() : gap.write_at;
+    const int32_t release = writes_[i] ? std::max(gap.begin + 1, write) : gap.begin + 1;
+    if (writes_[i]) At(write).write_back.push_back(life.granule);
+    if (!live_part_left) At(release).release.push_back(life.granule);
     // Where it comes back: a gap that dies is followed by the dead gap, which brings it back.
     if (gap.kind == GapKind::kLive) {
       EmitFetch(gap, life);
@@ -71,7 +73,7 @@ class Emitter {
       At(gap.end).provide.push_back(life.granule);
     }
     const int32_t back = gap.kind == GapKind::kLive ? gap.free_to + 1 : gap.end;
-    const int32_t released = live_part_left ? gap.begin : gap.begin + 1;
+    const int32_t released = live_part_left ? gap.begin : release;
     if (AwayAtStart(released, back)) resident_[gap.granule] = false;
   }
 

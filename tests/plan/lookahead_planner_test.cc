@@ -56,6 +56,17 @@ TEST(LookaheadPlannerTest, ASlowLinkCostsLessThanByAnyOtherPlanner) {
   }
 }
 
+TEST(LookaheadPlannerTest, PricesHideMoreOfALinkThatIsNearlyFull) {
+  const profile::Profile net = ConvNet();
+  for (const double share : {0.2, 0.15}) {
+    const PlannerInput input = Share(net, share, 0.8e9);
+    const double ahead = MustReplay(input, "lookahead") / 2.4, priced = MustReplay(input, "lagrangian") / 2.4;
+    std::printf("%.0f%% at 0.8 GB/s, half duplex: lookahead %.4fx, lagrangian %.4fx of all-fast\n", share * 100, ahead,
+                priced);
+    EXPECT_LT(priced - 1, 0.9 * (ahead - 1));
+  }
+}
+
 TEST(LookaheadPlannerTest, WritesBackOnlyWhatChangedSinceTheLastTime) {
   // A weight that is read forward and backward and never written: its slow copy stays valid.
   profile::Profile net = RandomProfile(1, 6, 0);
@@ -120,7 +131,7 @@ TEST(MakePlannerTest, KnowsEveryNameAndListsThemForAnyOther) {
   const absl::Status status = MakePlanner("magic").status();
   EXPECT_TRUE(absl::IsInvalidArgument(status));
   EXPECT_THAT(std::string(status.message()), ::testing::AllOf(::testing::HasSubstr("'magic'"),
-                                                              ::testing::HasSubstr("lookahead, interval, first_touch, lru")));
+                                                              ::testing::HasSubstr("lookahead, lagrangian, interval, first_touch, lru")));
 }
 
 }  // namespace

@@ -67,7 +67,7 @@ TEST_P(LibtorchTraining, StaysWithinItsBudget) {
 }
 
 INSTANTIATE_TEST_SUITE_P(EveryPlanner, LibtorchTraining,
-                         ::testing::Values("lookahead", "interval", "first_touch", "lru"),
+                         ::testing::Values("lookahead", "lagrangian", "interval", "first_touch", "lru"),
                          [](const auto& each) { return std::string(each.param); });
 
 }  // namespace
