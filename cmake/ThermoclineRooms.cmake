@@ -16,7 +16,7 @@ target_compile_options(thermocline_settings INTERFACE ${THERMOCLINE_CXX_FLAGS})
 target_include_directories(thermocline_settings INTERFACE
   ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/include)
 if(THERMOCLINE_SANITIZE)
-  target_compile_options(thermocline_settings INTERFACE -fsanitize=${THERMOCLINE_SANITIZE} -fno-sanitize-recover=all -g)
+  target_compile_options(thermocline_settings INTERFACE -fsanitize=${THERMOCLINE_SANITIZE} -fno-sanitize-recover=all)
   target_link_options(thermocline_settings INTERFACE -fsanitize=${THERMOCLINE_SANITIZE})
 endif()
 
