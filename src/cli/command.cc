@@ -43,7 +43,7 @@ void SetExitAction(CLI::App* subcommand, std::function<absl::StatusOr<int>()> ac
 
 void SetAction(CLI::App* subcommand, Action action) {
   SetExitAction(subcommand, [action = std::move(action)]() -> absl::StatusOr<int> {
-    const absl::Status status = action();
+    absl::Status status = action();
     if (!status.ok()) return status;
     return kDone;
   });

@@ -53,7 +53,7 @@ using ::testing::HasSubstr;
 
 // `call`, with every allocation failing from the `nth` on.
 template <typename Call>
-auto WithoutMemory(int64_t nth, Call call) {
+auto WithoutMemory(int64_t nth, const Call& call) {
   t_until_failure = nth;
   const auto result = call();
   t_until_failure = -1;

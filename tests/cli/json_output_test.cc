@@ -37,7 +37,7 @@ class JsonOutput : public Cli {
     bool here = false;
     std::ifstream page(THERMOCLINE_FORMATS);
     for (std::string line; std::getline(page, line);) {
-      if (line.starts_with("#")) here = line == "### `thermocline " + heading + "`";
+      if (line.starts_with('#')) here = line == "### `thermocline " + heading + "`";
       if (!here || !line.starts_with("| `")) continue;
       const std::string cell = line.substr(2, line.find(" | ") - 2);
       for (std::sregex_iterator name(cell.begin(), cell.end(), kName), end; name != end; ++name) {

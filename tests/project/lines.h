@@ -29,7 +29,7 @@ inline std::vector<std::filesystem::path> FilesBelow(const std::filesystem::path
   for (auto entry = std::filesystem::recursive_directory_iterator(top);
        entry != std::filesystem::recursive_directory_iterator(); ++entry) {
     const std::string name = entry->path().filename().string();
-    if (entry->is_directory() && (name.starts_with(".") || name.starts_with("build") || name == "__pycache__")) {
+    if (entry->is_directory() && (name.starts_with('.') || name.starts_with("build") || name == "__pycache__")) {
       entry.disable_recursion_pending();
     } else if (entry->is_regular_file() && extensions.contains(entry->path().extension().string())) {
       files.push_back(entry->path().lexically_relative(root));
