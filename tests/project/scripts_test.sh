@@ -85,7 +85,7 @@ expect "... without asking anything" called '^apt-get .*install -y .*liburing-de
 
 machine 0
 fake dpkg-query 'printf installed'
-deps build demo lint vm
+deps build demo vm
 expect "with all there, deps succeeds" [ "$status" = 0 ]
 expect "... and says nothing" [ ! -s "$work/output" ]
 expect "... and needs no network" uncalled '^apt-get'
@@ -119,7 +119,7 @@ with_pip() {
   machine 0
   for tool in rm mkdir mv touch; do ln -s "$(command -v "$tool")" "$work/bin/$tool"; done
   # shellcheck disable=SC2016  # the fake expands it
-  fake dpkg-query '[ "$4" = python3-pip ] || grep -q "install .*$4" '"$work/calls"' && printf installed'
+  fake dpkg-query '[ "$4" = python3-pip ] || grep -q "^apt-get .*install .*$4" '"$work/calls"' && printf installed'
   fake python3 "$1"
 }
 with_pip 'exit 1'
@@ -139,6 +139,33 @@ expect "... which is then the one in use, though Debian's is there" said '/check
 : >"$work/calls"
 torch
 expect "... and is not fetched again" uncalled '^python3'
+
+# clang-tidy.
+lint() { try env PATH="$work/bin" "$work/checkout/scripts/deps" lint "$@"; }
+with_pip 'exit 1'
+lint
+expect "where pip can't get clang-tidy, deps takes Debian's" [ "$status" = 0 ]
+expect "... says so" said "falling back to Debian's"
+expect "... and installs it" called '^apt-get .*install .*clang-tidy'
+lint --print-clang-tidy
+expect "... which is then the one in use" said '^clang-tidy$'
+# shellcheck disable=SC2016  # the fake expands it
+with_pip 'while [ "$1" != --target ]; do shift; done; mkdir -p "$2/clang_tidy/data/bin"
+cp '"$work"'/clang-tidy "$2/clang_tidy/data/bin/clang-tidy"'
+ln -s "$(command -v cp)" "$work/bin/cp"
+echo '#!/bin/sh' >"$work/clang-tidy"
+chmod +x "$work/clang-tidy"
+rm "$work"/checkout/.deps/clang-tidy-*.debian
+lint
+expect "where pip can, deps takes one version of clang-tidy" called '^python3 -m pip install .*clang-tidy==[0-9.]*$'
+expect "... and nothing of Debian's" uncalled '^apt-get .*install .*clang-tidy'
+: >"$work/calls"
+fake dpkg-query 'printf installed'
+lint
+expect "... and does not fetch it again" uncalled '^python3'
+expect "... and says nothing" [ ! -s "$work/output" ]
+lint --print-clang-tidy
+expect "... which is then the one in use" said '/checkout/.deps/clang-tidy-.*/clang-tidy$'
 
 cmake_version=3.24.4 machine 0
 deps build
