@@ -140,7 +140,7 @@ expect "... which is then the one in use, though Debian's is there" said '/check
 torch
 expect "... and is not fetched again" uncalled '^python3'
 
-# clang-tidy.
+# clang-tidy, and what scripts/tidy makes of what it says.
 lint() { try env PATH="$work/bin" "$work/checkout/scripts/deps" lint "$@"; }
 with_pip 'exit 1'
 lint
@@ -153,7 +153,15 @@ expect "... which is then the one in use" said '^clang-tidy$'
 with_pip 'while [ "$1" != --target ]; do shift; done; mkdir -p "$2/clang_tidy/data/bin"
 cp '"$work"'/clang-tidy "$2/clang_tidy/data/bin/clang-tidy"'
 ln -s "$(command -v cp)" "$work/bin/cp"
-echo '#!/bin/sh' >"$work/clang-tidy"
+# The last argument is the file: one is in order, two include a header that isn't, and one makes clang-tidy crash.
+cat >"$work/clang-tidy" <<'END'
+#!/usr/bin/env bash
+case ${!#} in
+  src/include?.cc) printf '%s\n' "h.h:1:2: error: bad [some-check]" "    1 | what is bad" "h.h:3:4: note: see"; exit 1 ;;
+  src/crash.cc) echo 'PLEASE submit a bug report' >&2; kill -KILL $$ ;;
+  src/interrupted.cc) kill -INT 0 ;;
+esac
+END
 chmod +x "$work/clang-tidy"
 rm "$work"/checkout/.deps/clang-tidy-*.debian
 lint
@@ -166,6 +174,32 @@ expect "... and does not fetch it again" uncalled '^python3'
 expect "... and says nothing" [ ! -s "$work/output" ]
 lint --print-clang-tidy
 expect "... which is then the one in use" said '/checkout/.deps/clang-tidy-.*/clang-tidy$'
+
+for tool in nproc sed xargs mktemp; do ln -s "$(command -v "$tool")" "$work/bin/$tool"; done
+mkdir -p "$work/checkout/build/release" "$work/tmp"
+: >"$work/checkout/build/release/CMakeCache.txt"
+tidy() {
+  local file
+  for file in "$@"; do printf '  "file": "%s/checkout/src/%s.cc"\n' "$work" "$file"; done \
+    >"$work/checkout/build/release/compile_commands.json"
+  try setsid --wait env PATH="$work/bin" TMPDIR="$work/tmp" "$work/checkout/scripts/tidy"
+}
+tidy good{1..120}
+expect "with no finding, tidy succeeds" [ "$status" = 0 ]
+expect "... says how far it is" said '^clang-tidy: 100 of 120 files$'
+expect "... and how many files there were" said 'nothing found in 120 files'
+tidy good1 include1 include2 good2
+expect "a finding fails" [ "$status" = 1 ]
+expect "... and is shown once, with its notes" [ "$(grep -c 'h.h:' "$work/output")" = 2 ]
+expect "... while each file that has it is named" said 'failed on 2 files (1 findings.*: src/include[12].cc src/include[12].cc'
+tidy good1 crash
+expect "a clang-tidy that crashes fails" [ "$status" = 1 ]
+expect "... and says on what file" said 'status 137 on src/crash.cc'
+expect "... and what it said" said 'PLEASE submit a bug report'
+tidy good1 interrupted good{2..9}
+expect "after Ctrl-C tidy ends as interrupted" [ "$status" = 130 ]
+expect "... and says so" said 'interrupted'
+expect "tidy leaves nothing behind" [ -z "$(ls "$work/tmp")" ]
 
 cmake_version=3.24.4 machine 0
 deps build
