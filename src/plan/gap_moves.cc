@@ -25,7 +25,8 @@ void GapMoves::SetPrices(absl::Span<const double> frame, absl::Span<const double
 
 GapMoves::Cursor GapMoves::At(int32_t position) const {
   const int32_t layer = Around(position, layers_);
-  return {layer, (position - layer) / layers_ * held_.back()};
+  const int32_t rounds = (position - layer) / layers_;
+  return {layer, rounds * held_.back()};
 }
 
 void GapMoves::Advance(Cursor* at) const {
