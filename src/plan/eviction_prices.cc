@@ -53,6 +53,7 @@ class Volume {
         layers_(step.caps.size()),
         in_seconds_(step.link.in_seconds * step.link.stretch),
         out_seconds_(step.link.out_seconds * step.link.stretch),
+        transfer_seconds_(std::max(in_seconds_, out_seconds_)),
         granules_(static_cast<double>(GranuleStarts(gaps).size() - 1)),
         classes_(Classes(gaps)),
         choice_(static_cast<int32_t>(layers_)),
@@ -67,7 +68,7 @@ class Volume {
     for (int round = 0, rounds = Rounds(); round < rounds; ++round) {
       const double square = Square(mean, best);
       if (square <= 0) break;
-      if (bound >= 0.9 * target) target = 1.2 * bound + 1e-3 * in_seconds_;
+      if (bound >= 0.9 * target) target = 1.2 * bound + 1e-3 * transfer_seconds_;
       const PerLayer tried = Moved(best, mean, length * (target - bound) / square);
       const double tried_bound = Choose(tried);
       Mix(&mean);
@@ -101,15 +102,15 @@ class Volume {
     };
     for (size_t l = 0; l < layers_; ++l) {
       add(excess.frames[l], prices.frames[l]);
-      add(excess.fetch[l] / in_seconds_, prices.fetch[l]);
-      add(excess.write[l] / in_seconds_, prices.write[l]);
+      add(excess.fetch[l] / transfer_seconds_, prices.fetch[l]);
+      add(excess.write[l] / transfer_seconds_, prices.write[l]);
     }
     return square;
   }
 
   PerLayer Moved(const PerLayer& prices, const PerLayer& excess, double step) const {
     PerLayer moved = prices;
-    const double link_step = step / (in_seconds_ * in_seconds_);
+    const double link_step = step / (transfer_seconds_ * transfer_seconds_);
     // One frame more saves at most what leaving for one layer costs, when the step waits for both transfers.
     const double most = (1 + kTrafficPrice) * (in_seconds_ + out_seconds_);
     for (size_t l = 0; l < layers_; ++l) {
@@ -184,6 +185,7 @@ class Volume {
   const StepResources step_;
   const size_t layers_;
   const double in_seconds_, out_seconds_;
+  const double transfer_seconds_;  // of the slower direction
   const double granules_;
   const std::vector<Class> classes_;
   GapMoves choice_;

@@ -3,6 +3,7 @@
 // A granule leaves in some of its gaps. Where it leaves it pays the link for a fetch, if the next use needs the
 // content, and for one write-back for all gaps between two writes; where it stays it pays for the frame. Given the
 // prices, the choice is exact: for each write, the gap with which it is best to begin, and each later one by itself.
+//
 // Thread safety: const functions may run at the same time.
 #ifndef THERMOCLINE_PLAN_GAP_MOVES_H_
 #define THERMOCLINE_PLAN_GAP_MOVES_H_

@@ -69,6 +69,17 @@ class Hooks : public ::testing::Test {
     ASSERT_TRUE(runtime_->EndStep().ok());
   }
 
+  // From now on four steps in which everything finds its place, and nothing is profiled again.
+  void ExpectFourMatchedSteps(int first, int64_t profiles) {
+    const runtime::RuntimeStats before = runtime_->Stats();
+    EXPECT_EQ(before.profiles, profiles);
+    for (int step = first; step < first + 4; ++step) Step(step);
+    const runtime::RuntimeStats stats = runtime_->Stats();
+    EXPECT_EQ(stats.profiles, profiles);
+    EXPECT_EQ(stats.matched - before.matched, 4 * (kLayers + 1 + tail_));
+    EXPECT_EQ(stats.mismatched, before.mismatched);
+  }
+
   // The program starts again, with the plan that it ended with.
   void StartAgain() {
     const std::string path = ::testing::TempDir() + "hooks_test_" + std::to_string(getpid()) + ".json";
@@ -116,13 +127,7 @@ TEST_F(Hooks, ProfileAnewWhereStepsDrift) {
   EXPECT_GT(runtime_->Stats().matched, 0);
   count_ = kCount / 2;
   for (int step = 4; step < 8; ++step) Step(step);
-  EXPECT_EQ(runtime_->Stats().profiles, 2);
-  const runtime::RuntimeStats before = runtime_->Stats();
-  for (int step = 8; step < 12; ++step) Step(step);
-  const runtime::RuntimeStats stats = runtime_->Stats();
-  EXPECT_EQ(stats.profiles, 2);
-  EXPECT_EQ(stats.matched - before.matched, 4 * (kLayers + 1));
-  EXPECT_EQ(stats.mismatched, before.mismatched);
+  ExpectFourMatchedSteps(8, /*profiles=*/2);
 }
 
 TEST_F(Hooks, ProfileAnewWhereStepsDriftAfterTheirLastMark) {
@@ -133,13 +138,7 @@ TEST_F(Hooks, ProfileAnewWhereStepsDriftAfterTheirLastMark) {
   EXPECT_EQ(runtime_->Stats().mismatched, 0);
   tail_bytes_ = KiB(96);
   for (int step = 4; step < 8; ++step) Step(step);
-  EXPECT_EQ(runtime_->Stats().profiles, 2);
-  const runtime::RuntimeStats before = runtime_->Stats();
-  for (int step = 8; step < 12; ++step) Step(step);
-  const runtime::RuntimeStats stats = runtime_->Stats();
-  EXPECT_EQ(stats.profiles, 2);
-  EXPECT_EQ(stats.matched - before.matched, 4 * (kLayers + 1 + tail_));
-  EXPECT_EQ(stats.mismatched, before.mismatched);
+  ExpectFourMatchedSteps(8, /*profiles=*/2);
 }
 
 TEST_F(Hooks, ProfileAnewWhereTheBudgetChanges) {
