@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <limits>
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
@@ -132,10 +133,11 @@ void Mover::TurnLocked() {
   if (pause_.load() || stop_.load()) return;  // only what is in flight still ends
   TakeNewLayersLocked();
   ServeDemandsLocked();
+  ServeArrivalsLocked(/*most=*/taken_);
   WriteOutLocked();
   // What was to make room has begun nothing, and no completion will wake the mover for those who wait.
   if (InFlight() == 0 && residency_.HasDemandLocked()) ServeDemandsLocked();
-  ServeArrivalsLocked();
+  ServeArrivalsLocked(/*most=*/std::numeric_limits<int64_t>::max());
   if (residency_.HasStrandedLocked() && MayWriteLocked()) Push(residency_.RetryStrandedLocked(), false);
   retry_soon_ = residency_.HasStrandedLocked();
   const int64_t over = residency_.frames().in_use() - residency_.frames().limit() - FramesComing();
@@ -155,7 +157,9 @@ void Mover::FinishAllLocked() {
   for (const tier::Completion& completion : completions_) {
     --in_flight_;
     RecordEnd(completion);
-    Push(residency_.FinishLocked(completion), false);
+    const std::optional<tier::Transfer> again = residency_.FinishLocked(completion);
+    if (!again.has_value()) fetching_.erase(GranuleId(static_cast<uint32_t>(completion.tag)));
+    Push(again, false);
   }
 }
 
@@ -230,17 +234,36 @@ void Mover::KeepLocked(GranuleId id) {
 }
 
 void Mover::WriteOutLocked() {
+  const int64_t frames_due = FramesDueLocked();
   while (!evictions_.empty() || !write_backs_.empty()) {
     const bool evict = !evictions_.empty();
-    // What waits for a frame waits for a write-out first.
-    const bool urgent =
-        evict || residency_.HasDemandLocked() || (residency_.frames().available() == 0 && !arrivals_.empty());
-    if (InFlight() >= Depth(urgent)) return;
+    if (LinkIsBusy() || !MayWriteOutLocked(evict, frames_due)) return;
     std::deque<WriteOut>& queue = evict ? evictions_ : write_backs_;
     const WriteOut next = queue.front();
     queue.pop_front();
     evict ? EvictLocked(next.granule, next.issued_nanos) : BeginWriteBackLocked(next);
   }
+}
+
+// Frames that what is due still lacks.
+int64_t Mover::FramesDueLocked() const {
+  int64_t wanted = residency_.HasDemandLocked() ? 1 : 0;
+  for (const Arrival& arrival : arrivals_) {
+    if (arrival.deadline > taken_) break;
+    if (arrival.provide || residency_.NeedsFrameLocked(arrival.granule)) ++wanted;
+  }
+  return std::max<int64_t>(wanted - residency_.frames().available(), 0);
+}
+
+// What is due goes first: the evictions that it needs, then itself, then all else.
+bool Mover::MayWriteOutLocked(bool evict, int64_t frames_due) const {
+  const int64_t leaving = residency_.frames_leaving();
+  if (evict && frames_due > leaving) return true;
+  return !IsDueUnderWay() && (frames_due == 0 || leaving == 0);
+}
+
+bool Mover::IsDueUnderWay() const {
+  return std::any_of(fetching_.begin(), fetching_.end(), [this](const auto& fetch) { return fetch.second <= taken_; });
 }
 
 void Mover::BeginWriteBackLocked(const WriteOut& queued) {
@@ -251,11 +274,13 @@ void Mover::BeginWriteBackLocked(const WriteOut& queued) {
   Push(transfer, false, queued.issued_nanos);
 }
 
-void Mover::ServeArrivalsLocked() {
+// Those with deadlines of at most `most`.
+void Mover::ServeArrivalsLocked(int64_t most) {
   size_t kept = 0;
   bool blocked = false;
   for (size_t i = 0; i < arrivals_.size(); ++i) {
     Arrival& arrival = arrivals_[i];
+    blocked |= arrival.deadline > most;
     if (blocked || !Serve(arrival)) {
       // In order of deadlines: a later one must not take the frame that an earlier one waits for.
       blocked = true;
@@ -294,11 +319,13 @@ bool Mover::Serve(Arrival& arrival) {
     return true;
   }
   if (residency_.frames().available() == 0) return false;
-  const bool urgent = arrival.deadline - taken_ <= options_.urgent_layers;
-  if (InFlight() >= Depth(urgent)) return false;
   if (granule.fresh) return residency_.ProvideLocked(id);
+  const bool due = arrival.deadline <= taken_;
+  if (LinkIsBusy() || (!due && IsDueUnderWay())) return false;
   ++stats_.planned_fetches;
-  Push(residency_.BeginFetchLocked(id, arrival.for_writing), false, arrival.issued_nanos);
+  const std::optional<tier::Transfer> fetch = residency_.BeginFetchLocked(id, arrival.for_writing);
+  if (fetch.has_value()) fetching_[id] = arrival.deadline;
+  Push(fetch, false, arrival.issued_nanos);
   return true;
 }
 
@@ -341,7 +368,9 @@ void Mover::FetchByDemandLocked(GranuleId id) {
   } else {
     ++stats_.demand_fetches;
     const auto asked = asked_nanos_.find(id);
-    Push(residency_.BeginFetchLocked(id, false), true, asked == asked_nanos_.end() ? 0 : asked->second);
+    const std::optional<tier::Transfer> fetch = residency_.BeginFetchLocked(id, false);
+    if (fetch.has_value()) fetching_[id] = taken_;
+    Push(fetch, true, asked == asked_nanos_.end() ? 0 : asked->second);
   }
   asked_nanos_.erase(id);
   if (residency_.NeedsFrameLocked(id)) {
@@ -354,7 +383,7 @@ void Mover::FetchByDemandLocked(GranuleId id) {
 void Mover::ReadAheadLocked(GranuleId id) {
   for (int i = 1; i <= options_.read_ahead; ++i) {
     const GranuleId next(id.value() + i);
-    if (residency_.frames().available() <= options_.reserve / 2 || InFlight() >= Depth(false)) return;
+    if (residency_.frames().available() <= options_.reserve / 2 || InFlight() >= ReadAheadDepth()) return;
     if (int64_t{next.value()} >= residency_.size() / residency_.granule_bytes()) return;
     if (!residency_.NeedsFrameLocked(next) || residency_.GranuleLocked(next).fresh) return;
     Push(residency_.BeginFetchLocked(next, false), true);
@@ -379,10 +408,14 @@ void Mover::MakeRoomLocked(int64_t wanted) {
 // ---------------------------------------------------------------------------------------------------------------------
 // Transfers.
 
-// What the tier takes at once falls while other processes use its device, and part of it is kept for what is urgent.
-int Mover::Depth(bool urgent) const {
-  const int most = tier_.max_in_flight();
-  return urgent ? std::min(options_.urgent_depth, most) : std::min(options_.relaxed_depth, std::max(1, most / 2));
+// What the tier takes at once falls while other processes use its device.
+bool Mover::LinkIsBusy() const {
+  return InFlight() >= std::min(options_.Depth(residency_.granule_bytes()), tier_.max_in_flight());
+}
+
+// Part of the queue is kept for what is touched.
+int Mover::ReadAheadDepth() const {
+  return std::min(options_.read_ahead_depth, std::max(1, tier_.max_in_flight() / 2));
 }
 
 void Mover::Push(std::optional<tier::Transfer> transfer, bool demanded, int64_t issued_nanos) {

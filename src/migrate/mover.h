@@ -2,13 +2,15 @@
 // nothing is planned is a VictimPolicy's choice.
 //
 // One thread runs it (Start), or a test steps it by hand (RunOnce). Order of service: what someone waits for; what
-// frees frames; then planned arrivals by deadline. Two classes of urgency share the link: what is due within a few
-// layers may fill the queue, the rest only a part of it, so that what becomes urgent does not stand behind it. Thread
-// safety: EnterLayer, SetPlan, Pause, Resume, Stats from any thread. OnDemand from anywhere. Ownership: borrows
-// residency, tier and clock. Errors: a failed transfer is handled by the residency; nothing throws.
+// frees frames; then planned arrivals by deadline. All that is under way shares the link and ends late together. So no
+// more is begun than keeps the link busy; and while something is due, as its layer has begun or is held up by it,
+// nothing else is begun but the evictions that it needs. Thread safety: EnterLayer, SetPlan, Pause, Resume, Stats from
+// any thread. OnDemand from anywhere. Ownership: borrows residency, tier and clock. Errors: a failed transfer is
+// handled by the residency; nothing throws.
 #ifndef THERMOCLINE_MIGRATE_MOVER_H_
 #define THERMOCLINE_MIGRATE_MOVER_H_
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <deque>
@@ -29,21 +31,25 @@
 namespace thermocline::migrate {
 
 struct MoverOptions {
-  int urgent_depth = 32;   // transfers in flight when someone will wait soon
-  int relaxed_depth = 12;  // otherwise
-  int urgent_layers = 4;   // a deadline is near when it is at most so many layers away
-  int read_ahead = 4;      // by demand: granules after the touched one that are fetched with it
-  int64_t reserve = 8;     // by demand: frames kept free, so that a touch need not wait for a write
+  // So much under way, in at least so many transfers, keeps the link busy. The more, the longer each takes and holds
+  // its frame. Demand may go beyond.
+  Bytes busy = MiB(8);
+  int least_depth = 4;
+  int read_ahead = 4;         // by demand: granules after the touched one that are fetched with it
+  int read_ahead_depth = 12;  // no more is read ahead while so many are under way
+  int64_t reserve = 8;        // by demand: frames kept free, so that a touch need not wait for a write
   // What the system caches of the slow tier is counted after so many transfers, and when none is left: it is a system
   // call.
   int64_t count_cached_after = 16;
-  int queued_depth = 4;  // so many in flight keep the link busy: what it then does is its speed
+  int queued_depth = 2;  // while so many stay under way the link is busy: what it then does is its speed
   // After so many write-outs that failed in a row nothing is evicted any more, but for one try in each pause.
   int64_t most_failures = 64;
   int64_t failure_pause_nanos = 50'000'000;
   // Told once each time that writes begin to fail, or that touches begin to wait for frames that can't be freed. Called
   // on the mover's thread, with no lock held. Null: nobody is told.
   std::function<void(const absl::Status&)> on_trouble;
+
+  int Depth(Bytes granule) const { return static_cast<int>(std::max<int64_t>(busy / granule, least_depth)); }
 };
 
 // One transfer, for reports.
@@ -51,7 +57,7 @@ struct MoveRecord {
   GranuleId granule;
   tier::Direction direction = tier::Direction::kIn;
   bool demanded = false;
-  int64_t position = 0;  // the layer in which it was started, in the endless sequence
+  int64_t position = 0;      // the layer in which it was started, in the endless sequence
   int64_t issued_nanos = 0;  // the plan's layer began, or a touch asked
   int64_t started_nanos = 0;
   int64_t ended_nanos = 0;
@@ -137,11 +143,15 @@ class Mover final : public arena::DemandSink {
   bool MayWriteLocked();
   void WriteOutLocked();
   void BeginWriteBackLocked(const WriteOut& queued);
-  void ServeArrivalsLocked();
+  void ServeArrivalsLocked(int64_t most);
   bool Serve(Arrival& arrival);
+  int64_t FramesDueLocked() const;
+  bool MayWriteOutLocked(bool evict, int64_t frames_due) const;
   void RecordStart(const tier::Transfer& transfer, bool demanded, int64_t issued_nanos);
   void RecordEnd(const tier::Completion& completion);
-  int Depth(bool urgent) const;
+  int ReadAheadDepth() const;
+  bool LinkIsBusy() const;
+  bool IsDueUnderWay() const;
   // `issued_nanos`: when it was asked for; 0: at this moment.
   void Push(std::optional<tier::Transfer> transfer, bool demanded, int64_t issued_nanos = 0);
   void SubmitAll();
@@ -167,21 +177,22 @@ class Mover final : public arena::DemandSink {
   // The mover's own.
   std::shared_ptr<const plan::MigrationPlan> plan_;
   std::unique_ptr<VictimPolicy> policy_;
-  int64_t taken_ = -1;             // layers up to this position have been taken
-  std::vector<Arrival> arrivals_;  // sorted by deadline
+  int64_t taken_ = -1;                // layers up to this position have been taken
+  std::vector<Arrival> arrivals_;     // sorted by deadline
   std::deque<WriteOut> evictions_;    // out of sight, then written: their frames come free. They go first
   std::deque<WriteOut> write_backs_;  // copied while they stay readable
   absl::flat_hash_map<GranuleId, int64_t> asked_nanos_;  // of demands that wait for a frame, while recording
   std::vector<tier::Transfer> outgoing_;
   std::vector<tier::Completion> completions_;
   std::vector<MoveRecord> open_records_;
+  absl::flat_hash_map<GranuleId, int64_t> fetching_;  // fetches under way that someone waits for from this layer on
   int in_flight_ = 0;
-  int left_in_flight_ = 0;        // when completions were last taken, after them
-  int64_t left_nanos_ = 0;        // when that was
-  bool queued_ = false;           // the link was busy from then until these completions
-  int64_t uncounted_ = 0;         // transfers that have ended since the cache was counted
-  int64_t next_try_nanos_ = 0;    // while all writes fail
-  bool retry_soon_ = false;       // something is to be tried again without being asked for
+  int left_in_flight_ = 0;      // when completions were last taken, after them
+  int64_t left_nanos_ = 0;      // when that was
+  bool queued_ = false;         // the link was busy from then until these completions
+  int64_t uncounted_ = 0;       // transfers that have ended since the cache was counted
+  int64_t next_try_nanos_ = 0;  // while all writes fail
+  bool retry_soon_ = false;     // something is to be tried again without being asked for
   std::thread thread_;
 };
 

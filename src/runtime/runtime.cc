@@ -149,7 +149,8 @@ absl::Status Runtime::MeasureLink() {
   // What is fetched ahead of time stands behind a queue of its like.
   const migrate::MoverOptions queue;
   spec.latency_seconds =
-      speed->latency_seconds + SecondsFor(settings_.granule_bytes * queue.relaxed_depth, speed->mixed);
+      speed->latency_seconds +
+      SecondsFor(settings_.granule_bytes * queue.Depth(settings_.granule_bytes), speed->mixed);
   spec.full_duplex = !speed->half_duplex;
   if (speed->half_duplex) {
     spec.in = std::min(spec.in, speed->mixed);

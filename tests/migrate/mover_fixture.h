@@ -54,7 +54,7 @@ class FullMemory final : public os::Memory {
 
 class MoverTest : public ::testing::Test {
  protected:
-  explicit MoverTest(int read_ahead = 0, int depth = 64) : tier_(kGranule, kSlots, depth) {
+  explicit MoverTest(int read_ahead = 0, int depth = 64, Bytes busy = MoverOptions().busy) : tier_(kGranule, kSlots, depth) {
     arena::ResidencyOptions options;
     options.granule_bytes = kGranule;
     options.address_space = MiB(64);
@@ -64,6 +64,7 @@ class MoverTest : public ::testing::Test {
     allocator_ = *arena::Allocator::Create(*residency_);
     MoverOptions mover_options;
     mover_options.read_ahead = read_ahead;
+    mover_options.busy = busy;
     mover_options.failure_pause_nanos = 1'000'000;
     mover_options.on_trouble = [this](const absl::Status& trouble) { troubles_.emplace_back(trouble.message()); };
     mover_ = std::make_unique<Mover>(*residency_, tier_, MonotonicClock(), mover_options);

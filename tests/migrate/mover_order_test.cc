@@ -1,5 +1,5 @@
-// What the mover fetches first, and how much of the queue it fills: planned arrivals by deadline and urgency, and what
-// a touch brings along.
+// What the mover fetches first, and how much of the queue it fills: planned arrivals by deadline, what is due alone, and
+// what a touch brings along.
 #include <memory>
 #include <vector>
 
@@ -12,10 +12,11 @@ namespace {
 class ArrivalsTest : public MoverTest {
  protected:
   static constexpr int kLayers = 16;
-  // More than may be under way while nobody waits soon; there is a frame for each.
+  // More than may be under way; there is a frame for each.
   static constexpr int kAway = 14;
+  static constexpr int kMost = 6;
 
-  ArrivalsTest() {
+  ArrivalsTest() : MoverTest(/*read_ahead=*/0, /*depth=*/64, kGranule * kMost) {
     for (int i = 0; i < kAway; ++i) tensors_.push_back(NewEvicted(static_cast<char>('a' + i)));
     plan_->granule_bytes = kGranule;
     plan_->layout_end = MiB(64).count();
@@ -51,9 +52,6 @@ class ArrivalsTest : public MoverTest {
     return indices;
   }
 
-  const int near_ = MoverOptions().urgent_layers;
-  const int far_ = near_ + 1;
-  const size_t part_ = MoverOptions().relaxed_depth;
   std::vector<char*> tensors_;
   std::shared_ptr<plan::MigrationPlan> plan_ = std::make_shared<plan::MigrationPlan>();
 };
@@ -66,29 +64,92 @@ TEST_F(ArrivalsTest, BeginInTheOrderOfTheirDeadlines) {
   EXPECT_EQ(UnderWay(), (std::vector<int64_t>{1, 2, 0}));
 }
 
-TEST_F(ArrivalsTest, ThatAreDueSoonMayFillTheQueue) {
-  for (int i = 0; i < kAway; ++i) PlanFetch(1, i, near_);
+TEST_F(ArrivalsTest, NoMoreAreUnderWayThanKeepTheLinkBusy) {
+  for (int i = 0; i < kAway; ++i) PlanFetch(1, i, 2);
   Begin();
-  EXPECT_EQ(std::ssize(UnderWay()), kAway);
+  EXPECT_EQ(std::ssize(UnderWay()), kMost);
 }
 
-TEST_F(ArrivalsTest, ThatAreDueLaterFillAPartOfIt) {
-  ASSERT_LT(part_, kAway);
-  for (int i = 0; i < kAway; ++i) PlanFetch(1, i, far_);
-  Begin();
-  EXPECT_EQ(UnderWay().size(), part_);
-  Enter(2);
-  EXPECT_EQ(std::ssize(UnderWay()), kAway) << "they are due soon now";
-}
-
-TEST_F(ArrivalsTest, ThatAreDueSoonOvertakeThoseThatWait) {
-  for (int i = 0; i <= static_cast<int>(part_); ++i) PlanFetch(1, i, far_ + 1);
+TEST_F(ArrivalsTest, ThatAreDueSoonerOvertakeThoseThatWait) {
+  for (int i = 0; i < kAway - 1; ++i) PlanFetch(1, i, 3);
   PlanFetch(2, kAway - 1, 1);
   Begin();
-  ASSERT_EQ(UnderWay().size(), part_);
   Enter(2);
-  EXPECT_EQ(UnderWay().size(), part_ + 1);
+  ASSERT_EQ(std::ssize(UnderWay()), kMost);
+  tier_.Release(0);
+  Step();
   EXPECT_EQ(UnderWay().back(), kAway - 1);
+}
+
+TEST_F(ArrivalsTest, WhatIsDueHasTheLinkForItself) {
+  PlanFetch(1, 0, 0);
+  PlanFetch(1, 1, 0);
+  PlanFetch(1, 2, 1);
+  Begin();
+  EXPECT_EQ(UnderWay(), (std::vector<int64_t>{0, 1}));
+  tier_.Release(0);
+  Step();
+  EXPECT_EQ(UnderWay(), (std::vector<int64_t>{1}));
+  tier_.Release(0);
+  Step();
+  EXPECT_EQ(UnderWay(), (std::vector<int64_t>{2}));
+}
+
+TEST_F(ArrivalsTest, WhatBecomesDueOnTheWayHoldsBackTheRest) {
+  PlanFetch(1, 0, 1);
+  PlanFetch(2, 1, 2);
+  Begin();
+  Enter(2);
+  EXPECT_EQ(UnderWay(), (std::vector<int64_t>{0}));
+}
+
+TEST_F(ArrivalsTest, WhatIsTouchedHoldsBackTheRestToo) {
+  PlanFetch(2, 1, 2);
+  Begin();
+  std::future<void> touch = std::async(std::launch::async, [this] { EXPECT_EQ(*tensors_[0], 'a'); });
+  while (UnderWay().empty()) Step();
+  Enter(2);
+  EXPECT_EQ(UnderWay(), (std::vector<int64_t>{0}));
+  tier_.Release(0);
+  Step();
+  EXPECT_EQ(UnderWay(), (std::vector<int64_t>{1}));
+  touch.get();
+}
+
+TEST_F(ArrivalsTest, WriteOutsWaitForWhatIsDue) {
+  tier_.Hold(false);
+  char* const dirty = New('d');
+  tier_.Hold(true);
+  PlanFetch(1, 0, 0);
+  plan_->layers[1].write_back.push_back(Id(dirty));
+  Begin();
+  EXPECT_EQ(UnderWay(), (std::vector<int64_t>{0}));
+  tier_.Release(0);
+  Step();
+  ASSERT_EQ(tier_.Waiting().size(), 1u);
+  EXPECT_EQ(tier_.Waiting().front().direction, Direction::kOut);
+  tier_.Hold(false);
+  Step();
+  Free(dirty);
+}
+
+TEST_F(ArrivalsTest, ButForTheEvictionsThatWhatIsDueNeeds) {
+  tier_.Hold(false);
+  std::vector<char*> dirty;
+  for (int i = 0; i < kFrames; ++i) dirty.push_back(New(static_cast<char>('A' + i)));
+  tier_.Hold(true);
+  PlanFetch(1, 0, 0);
+  for (int i = 0; i < 3; ++i) plan_->layers[1].release.push_back(Id(dirty[i]));
+  Begin();
+  ASSERT_EQ(tier_.Waiting().size(), 1u) << "one frame is due";
+  EXPECT_EQ(tier_.Waiting().front().direction, Direction::kOut);
+  tier_.Release(0);
+  Step();
+  EXPECT_EQ(UnderWay(), (std::vector<int64_t>{0}));
+  tier_.Hold(false);
+  Step(2);
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(Where(dirty[i]), Presence::kHole) << i;
+  for (char* const tensor : dirty) Free(tensor);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

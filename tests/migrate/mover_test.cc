@@ -31,8 +31,8 @@ TEST_F(MoverTest, CountsForTheLinksSpeedOnlyWhatWasMovedWhileAQueueStood) {
   tier_.Hold(true);
   Do(actions);
   Step();
-  const int in_flight[] = {6, 4, 3, 0};
-  const int counted[] = {1, 3, 4, 4};  // three in flight no longer keep the link busy
+  const int in_flight[] = {6, 2, 1, 0};
+  const int counted[] = {1, 5, 6, 6};  // one in flight no longer keeps the link busy
   for (int i = 0; i < 4; ++i) {
     while (std::ssize(tier_.Waiting()) > in_flight[i]) tier_.Release(0);
     Step();
@@ -194,13 +194,19 @@ TEST_F(MoverTest, WhatIsReleasedAndWrittenBackAtOnceLeavesOutOfSight) {
   Free(a);
 }
 
-TEST_F(MoverTest, AReleaseOvertakesItsOwnWriteBackThatStillWaits) {
+class BusyLinkTest : public MoverTest {
+ protected:
+  static constexpr int kMost = 4;
+  BusyLinkTest() : MoverTest(/*read_ahead=*/0, /*depth=*/64, kGranule * kMost) {}
+};
+
+TEST_F(BusyLinkTest, AReleaseOvertakesItsOwnWriteBackThatStillWaits) {
   std::vector<char*> tensors;
   auto plan = std::make_shared<plan::MigrationPlan>();
   plan->granule_bytes = kGranule;
   plan->layout_end = MiB(64).count();
   plan->layers.resize(8);
-  for (int i = 0; i <= MoverOptions().relaxed_depth; ++i) {
+  for (int i = 0; i < kMost + 3; ++i) {
     tensors.push_back(New('a'));
     plan->layers[1].write_back.push_back(Id(tensors.back()));
   }
@@ -210,7 +216,11 @@ TEST_F(MoverTest, AReleaseOvertakesItsOwnWriteBackThatStillWaits) {
   Step();
   mover_->EnterLayer(2);
   Step();
-  EXPECT_EQ(Where(tensors.back()), Presence::kEvicting);
+  ASSERT_EQ(std::ssize(tier_.Waiting()), kMost);
+  EXPECT_EQ(Where(tensors.back()), Presence::kMapped);
+  tier_.Release(0);
+  Step();
+  EXPECT_EQ(Where(tensors.back()), Presence::kEvicting) << "before those that were queued earlier";
   tier_.Hold(false);
   Step(3);
   EXPECT_EQ(Where(tensors.back()), Presence::kHole);
