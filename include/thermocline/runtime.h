@@ -38,6 +38,7 @@ struct Options {
   std::string slow{};
   std::string planner{};
   std::string plan_in{};
+  std::string profile_in{};
   std::size_t granule_bytes = 0;
   bool verify = false;
 };
@@ -52,6 +53,7 @@ class Runtime {
     c.slow = OrNull(options.slow);
     c.planner = OrNull(options.planner);
     c.plan_in = OrNull(options.plan_in);
+    c.profile_in = OrNull(options.profile_in);
     c.granule_bytes = options.granule_bytes;
     c.verify = options.verify ? 1 : 0;
     tc_runtime* handle = nullptr;

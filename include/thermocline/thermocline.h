@@ -48,6 +48,7 @@ typedef struct tc_options {
   const char* slow;      /* "file:DIR", "numa:NODE", "emulated:in=1GB/s,out=1GB/s,...". NULL: THERMOCLINE_SLOW, else file:/var/tmp */
   const char* planner;   /* "lookahead" (default), "interval", "first_touch", "lru" (by demand only) */
   const char* plan_in;   /* a plan saved before, for this program and budget: no profiled step is needed. NULL: none */
+  const char* profile_in; /* or a profile, from which a plan is made at start, for any budget and slow tier. NULL: none */
   size_t granule_bytes;  /* the unit that moves, a power of two from 64 KiB to 1 GiB; 0: chosen */
   int verify;            /* not 0: checksum every granule that goes to the slow tier and comes back */
 } tc_options;
@@ -69,7 +70,7 @@ TC_EXPORT size_t tc_usable_size(tc_runtime* runtime, const void* pointer) TC_SYM
 
 /* The three hooks of the paper (Ren et al., HPCA 2021). Call start_profile before a step that does what every step does,
  * add_layer at each boundary between layers, end_profile after the step; go on calling add_layer in later steps.
- * With a plan given at start (plan_in) that step runs by it; only one that turns out to be another is profiled, as it comes
+ * With a plan or profile given at start that step runs by it; only one that turns out to be another is profiled, as it comes
  * again. */
 TC_EXPORT tc_status tc_start_profile(tc_runtime* runtime) TC_SYMBOL(start_profile);
 TC_EXPORT tc_status tc_add_layer(tc_runtime* runtime) TC_SYMBOL(add_layer);

@@ -142,6 +142,7 @@ tc_status Create(const tc_options* options, tc_runtime** runtime) {
            OrEmpty(options->slow),
            OrEmpty(options->planner),
            OrEmpty(options->plan_in),
+           OrEmpty(options->profile_in),
            static_cast<int64_t>(options->granule_bytes),
            options->verify != 0,
            /*profiler=*/"",
@@ -308,7 +309,7 @@ tc_status tc_save_profile(tc_runtime* runtime, const char* path) {
     }
     if (shape->given) {
       return absl::FailedPreconditionError(
-          "no step has been profiled, as this run began with a saved plan; save the profile of a run without one");
+          "no step has been profiled, as this run began with a saved plan or profile; save the profile of a run without");
     }
     return thermocline::trace::WriteTrace(path, shape->profile);
   });

@@ -19,6 +19,7 @@
 #include "src/runtime/memory_owner.h"
 #include "src/tier/measure_link.h"
 #include "src/tier/verifying_tier.h"
+#include "src/trace/trace_file.h"
 
 namespace thermocline::runtime {
 namespace {
@@ -94,7 +95,7 @@ absl::Status Runtime::Open() {
   mover_options.on_trouble = [this](const absl::Status& trouble) { ReportTrouble(trouble); };
   mover_ = std::make_unique<migrate::Mover>(*residency_, *tier_, clock_, mover_options);
   recorder_ = std::make_unique<StepRecorder>(*residency_, clock_);
-  if (absl::Status status = LoadPlan(); !status.ok()) return status;
+  if (absl::Status status = TakeGivenPlan(); !status.ok()) return status;
   mover_->Start();
   GuardForks(this);
   AddMemoryOwner(this, residency_->base(), residency_->size());
@@ -160,24 +161,42 @@ absl::Status Runtime::MeasureLink() {
   return absl::OkStatus();
 }
 
-absl::Status Runtime::LoadPlan() {
-  if (settings_.plan_in.empty()) return absl::OkStatus();
+absl::StatusOr<plan::MigrationPlan> Runtime::LoadPlan() {
   absl::StatusOr<plan::MigrationPlan> saved = plan::LoadPlan(settings_.plan_in);
-  if (!saved.ok()) return saved.status();
+  if (!saved.ok()) return saved;
   if (saved->budget > settings_.fast || saved->granule_bytes != settings_.granule_bytes) {
     return absl::InvalidArgumentError(
         absl::StrCat(settings_.plan_in, " was made for a budget of ", FormatBytes(saved->budget), " in granules of ",
                      FormatBytes(saved->granule_bytes), ", this run has ", FormatBytes(settings_.fast),
                      " in granules of ", FormatBytes(settings_.granule_bytes), "; give the same, or no plan"));
   }
-  if (absl::Status status = plan::Rebase(allocator_->planned_begin(), allocator_->planned_end(), &*saved);
+  return saved;
+}
+
+absl::StatusOr<plan::MigrationPlan> Runtime::PlanGivenProfile() {
+  if (planners_.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(settings_.profile_in, " is of no use to the planner ",
+                                                   settings_.planner, ", which runs by demand; give another planner, "
+                                                   "or no profile"));
+  }
+  const absl::StatusOr<trace::TraceFile> saved = trace::ReadTrace(settings_.profile_in);
+  if (!saved.ok()) return saved.status();
+  return MakePlan(saved->profile, {});
+}
+
+absl::Status Runtime::TakeGivenPlan() {
+  const std::string& file = settings_.GivenFile();
+  if (file.empty()) return absl::OkStatus();
+  absl::StatusOr<plan::MigrationPlan> plan = settings_.plan_in.empty() ? PlanGivenProfile() : LoadPlan();
+  if (!plan.ok()) return plan.status();
+  if (absl::Status status = plan::Rebase(allocator_->planned_begin(), allocator_->planned_end(), &*plan);
       !status.ok()) {
-    return absl::Status(status.code(), absl::StrCat(settings_.plan_in, ": ", status.message(), ", or give no plan"));
+    return absl::Status(status.code(), absl::StrCat(file, ": ", status.message(), ", or give none"));
   }
   // The plan says where everything lies; the profile that it was made from is not needed to execute it.
   profile::Profile profile;
-  profile.layers.resize(saved->layers.size());
-  shapes_.push_back(std::make_unique<Shape>(std::move(profile), *std::move(saved)));
+  profile.layers.resize(plan->layers.size());
+  shapes_.push_back(std::make_unique<Shape>(std::move(profile), *std::move(plan)));
   shapes_.back()->given = true;
   CountShapes();
   return absl::OkStatus();

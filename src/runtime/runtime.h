@@ -139,7 +139,9 @@ class Runtime {
   explicit Runtime(const Settings& settings) : settings_(settings) {}
   absl::Status Open();
   absl::Status MeasureLink();
-  absl::Status LoadPlan();
+  absl::Status TakeGivenPlan();
+  absl::StatusOr<plan::MigrationPlan> LoadPlan();
+  absl::StatusOr<plan::MigrationPlan> PlanGivenProfile();
   absl::Status AwaitFrames(int64_t frames);
 
   bool OnDrivingThread() const { return driver_.load(std::memory_order_relaxed) == ThreadMark(); }

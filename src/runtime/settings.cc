@@ -110,6 +110,19 @@ absl::Status ReadPlanner(const RawSettings& raw, const Environment& environment,
   return absl::OkStatus();
 }
 
+absl::Status ReadGivenPlan(const RawSettings& raw, const Environment& environment, Settings* settings) {
+  const Given plan = Pick(raw.plan_in, "plan_in", environment, "THERMOCLINE_PLAN");
+  const Given profile = Pick(raw.profile_in, "profile_in", environment, "THERMOCLINE_PROFILE");
+  if (!plan.text.empty() && !profile.text.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(plan.source, " and ", profile.source,
+                                                   " are both given; give the plan to run by it, or the profile to "
+                                                   "have one made for this budget"));
+  }
+  settings->plan_in = plan.text;
+  settings->profile_in = profile.text;
+  return absl::OkStatus();
+}
+
 absl::Status ReadKernelFaults(const RawSettings& raw, const Environment& environment, Settings* settings) {
   absl::Status held = ReadSwitch(environment, "THERMOCLINE_HELD_FRAMES", &settings->held_frames);
   if (!held.ok()) return held;
@@ -207,7 +220,7 @@ absl::StatusOr<Settings> ReadSettings(const RawSettings& raw, const Environment&
   settings.model = Pick(raw.model, "model", environment, "THERMOCLINE_MODEL").text;
   if (settings.model.empty()) settings.model = ProgramName(OwnCommandLine());
   if (absl::Status status = ReadKernelFaults(raw, environment, &settings); !status.ok()) return status;
-  settings.plan_in = Pick(raw.plan_in, "plan_in", environment, "THERMOCLINE_PLAN").text;
+  if (absl::Status status = ReadGivenPlan(raw, environment, &settings); !status.ok()) return status;
   if (absl::Status status = ReadSwitch(environment, "THERMOCLINE_VERIFY", &settings.verify); !status.ok()) return status;
   settings.verify |= raw.verify;
   if (absl::Status status = ReadLink(environment, &settings); !status.ok()) return status;

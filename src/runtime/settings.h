@@ -25,6 +25,7 @@ struct RawSettings {
   std::string slow;     // THERMOCLINE_SLOW
   std::string planner;  // THERMOCLINE_PLANNER
   std::string plan_in;  // THERMOCLINE_PLAN
+  std::string profile_in;  // THERMOCLINE_PROFILE
   int64_t granule_bytes = 0;  // THERMOCLINE_GRANULE
   bool verify = false;        // THERMOCLINE_VERIFY=1
   std::string profiler;       // THERMOCLINE_PROFILER
@@ -38,7 +39,9 @@ struct Settings {
   tier::TierRequest slow;
   std::string slow_text;
   std::string planner = "lookahead";
-  std::string plan_in;
+  std::string plan_in;  // one of the two at most
+  std::string profile_in;
+  const std::string& GivenFile() const { return plan_in.empty() ? profile_in : plan_in; }  // "": none
   Bytes granule_bytes = MiB(2);
   bool verify = false;
   std::string profiler = "auto";      // how a profiled step sees touches: profile/choose_gate.h

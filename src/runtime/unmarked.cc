@@ -171,7 +171,7 @@ void Runtime::SayGivenPlanIsNotUsed() {
   std::fprintf(stderr,
                "thermocline: %s is not used: a plan knows a step by its marks, and this program marks none. Its steps "
                "are found in the rhythm of its allocations instead, and one is profiled\n",
-               settings_.plan_in.c_str());
+               settings_.GivenFile().c_str());
 }
 
 void Runtime::SayRhythm() {

@@ -131,7 +131,30 @@ static void Files(void) {
   CHECK_STATUS(tc_save_profile(runtime, profile), TC_FAILED_PRECONDITION); /* there is none to save */
   tc_destroy(runtime);
 
-  options.fast = "1MiB";
+  /* With the profile, for less memory: a plan is made at the start. */
+  options = Options("1536KiB");
+  options.profile_in = profile;
+  CHECK_STATUS(tc_create(&options, &runtime), TC_OK);
+  for (int i = 0; i < 4; ++i) MarkedStep(runtime, 'y');
+  CHECK_STATUS(tc_get_stats(runtime, &stats), TC_OK);
+  CHECK(stats.matched_allocations == 3 * 2 * LAYERS && stats.mismatched_allocations == 0);
+  CHECK(stats.peak_fast_bytes <= 3 * MIB / 2);
+  CHECK_STATUS(tc_save_run_log(runtime, log), TC_OK);
+  CHECK(!Says(log, "\"profiled\"") && Says(log, "lookahead"));
+  tc_destroy(runtime);
+  options.plan_in = plan;
+  Refused(&options, TC_INVALID_ARGUMENT, "profile_in");
+  options.plan_in = NULL;
+  options.planner = "lru";
+  Refused(&options, TC_INVALID_ARGUMENT, "lru");
+  options = Options("2MiB");
+  options.profile_in = plan; /* not a profile */
+  Refused(&options, TC_INVALID_ARGUMENT, "plan.json");
+  options.profile_in = "/nonexistent/profile.json";
+  Refused(&options, TC_NOT_FOUND, "/nonexistent/profile.json");
+
+  options = Options("1MiB");
+  options.plan_in = plan;
   Refused(&options, TC_INVALID_ARGUMENT, "budget");
   options.fast = "4MiB";
   options.granule_bytes = 128 << 10;
