@@ -9,7 +9,7 @@ build/release/build.ninja:
 	cmake --preset release -DTHERMOCLINE_TORCH_DIR="$$(scripts/deps torch --print-dir 2>/dev/null)"
 
 deps:
-	scripts/deps build demo torch lint
+	scripts/deps build demo torch test lint
 
 demo:
 	scripts/demo

@@ -46,7 +46,7 @@ typedef struct tc_options {
   size_t struct_size;    /* sizeof(tc_options) */
   const char* fast;      /* fast budget: "512MiB", "8GiB". NULL: THERMOCLINE_FAST; with neither, 80% of memory */
   const char* slow;      /* "file:DIR", "numa:NODE", "emulated:in=1GB/s,out=1GB/s,...". NULL: THERMOCLINE_SLOW, else file:/var/tmp */
-  const char* planner;   /* "lookahead" (default), "interval", "first_touch", "lru" (by demand only) */
+  const char* planner;   /* "lookahead" (default), "lagrangian", "interval", "first_touch", "lru" (by demand only) */
   const char* plan_in;   /* a plan saved before, for this program and budget: no profiled step is needed. NULL: none */
   const char* profile_in; /* or a profile, from which a plan is made at start, for any budget and slow tier. NULL: none */
   size_t granule_bytes;  /* the unit that moves, a power of two from 64 KiB to 1 GiB; 0: chosen */
