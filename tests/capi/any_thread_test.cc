@@ -1,5 +1,6 @@
 // thermocline.h says of every function that any thread may call it: while one trains, another asks for statistics,
 // saves what there is, and changes the budget. The thread sanitizer sees what the assertions can't.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -13,6 +14,8 @@
 
 namespace thermocline {
 namespace {
+
+using ::testing::HasSubstr;
 
 constexpr int kSteps = 12;
 
@@ -41,6 +44,22 @@ TEST(AnyThread, MaySaveAskAndChangeTheBudgetWhileAnotherTrains) {
   EXPECT_EQ(losses, Losses(OnMalloc(), kSteps));
   EXPECT_GT(saved, 0);
   std::filesystem::remove_all(folder);
+}
+
+TEST(AnyThread, HasAMessageOfItsOwn) {
+  const auto runtime = SmallRuntime("3MiB");
+  EXPECT_EQ(tc_end_profile(runtime->handle()), TC_FAILED_PRECONDITION);
+  const std::string here = tc_last_error();
+  std::string before, there;
+  std::thread([&] {
+    before = tc_last_error();
+    EXPECT_EQ(tc_set_fast_budget(runtime->handle(), "3 MB of it"), TC_INVALID_ARGUMENT);
+    there = tc_last_error();
+  }).join();
+  EXPECT_THAT(here, HasSubstr("start_profile"));
+  EXPECT_EQ(before, "") << "nothing has failed on that thread";
+  EXPECT_THAT(there, HasSubstr("3 MB of it"));
+  EXPECT_EQ(tc_last_error(), here) << "another thread's failure is not this one's";
 }
 
 }  // namespace
