@@ -1,4 +1,4 @@
-// The demo's result.json: what examples/demo writes is what docs/formats.md promises.
+// The demo's result.json: what examples/demo writes is what docs/formats.md promises. And its table on a terminal.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -14,6 +14,8 @@ namespace {
 
 using nlohmann::json;
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::MatchesRegex;
 
 // Every row of the whole demo, the last of them skipped.
 TableResult WholeDemo() {
@@ -92,6 +94,36 @@ TEST(DemoResult, EqualTextOfALossIsEqualBits) {
     }
   }
   EXPECT_NE(LossText(0.0f), LossText(-0.0f));
+}
+
+// The line of the table that begins with `name`.
+std::string Line(const std::string& table, const std::string& name) {
+  const size_t begin = ("\n" + table).find("\n" + name);
+  return begin == std::string::npos ? "" : table.substr(begin, table.find('\n', begin) - begin);
+}
+
+TEST(DemoTable, HasALineForEveryRowWithEveryColumn) {
+  TableResult result = WholeDemo();
+  result.base_bytes = 100;
+  const std::string table = FormatTable(result);
+  for (const RowSpec& spec : Rows()) EXPECT_NE(Line(table, spec.name), "") << spec.name;
+  for (const char* column : {"s/step", "spread", "peak fast", "in", "out", "exposed", "losses"}) {
+    EXPECT_THAT(Line(table, std::string(16, ' ')), HasSubstr(column));
+  }
+  result.rows[6].outside_peak_bytes = 1'800'100;
+  result.rows[6].bytes_in = 12e6;
+  result.rows[6].bytes_out = 10e6;
+  EXPECT_THAT(Line(FormatTable(result), "thermocline-20"),
+              MatchesRegex("thermocline-20 +0.500 +0.250 - 0.750 +1.8 +12.0 +10.0 +0.125 +equal"));
+}
+
+TEST(DemoTable, SaysWhatWasLeftOutAndWhatWentWrong) {
+  TableResult result = WholeDemo();
+  EXPECT_EQ(Line(FormatTable(result), "swap-20"), "swap-20 skipped: needs root");
+  result.rows.back().failed = true;
+  EXPECT_EQ(Line(FormatTable(result), "swap-20"), "swap-20 FAILED: needs root");
+  result.rows[6].losses[1] = std::nextafter(result.rows[6].losses[1], 1.0);
+  EXPECT_THAT(Line(FormatTable(result), "thermocline-20"), HasSubstr("DIFFER"));
 }
 
 TEST(DemoResult, SaysWhichLossesDifferFromTheStockRuns) {
