@@ -51,6 +51,7 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{"below_the_floor", "emulated:in=2GB/s,out=2GB/s", MiB(1), "lookahead"},
                       Case{"eight_frames", "emulated:in=2GB/s,out=2GB/s", KiB(512), "lookahead"},
                       Case{"too_few_frames_to_plan", "emulated:in=2GB/s,out=2GB/s", KiB(256), "lookahead"},
+                      Case{"lagrangian", "emulated:in=2GB/s,out=2GB/s", MiB(3), "lagrangian"},
                       Case{"interval", "emulated:in=2GB/s,out=2GB/s", MiB(4), "interval"},
                       Case{"first_touch", "emulated:in=2GB/s,out=2GB/s", MiB(4), "first_touch"},
                       Case{"lru", "emulated:in=2GB/s,out=2GB/s", MiB(3), "lru"},
