@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # libthermocline.so exports exactly the functions that thermocline.h declares and, where it stands in front of the C
-# library, the calls that are defined in CALLS_DIR; the preload library exports all of these as well. It carries a version
-# in its name.
+# library, the calls that are defined in CALLS_DIR; the preload library exports all of these, those that it defines
+# itself, and nothing else. libthermocline.so carries a version in its name.
 #   exports_test.sh LIBRARY HEADER [CALLS_DIR PRELOAD_LIBRARY]
 set -euo pipefail
 library=$1
@@ -14,12 +14,15 @@ fail() {
   status=1
 }
 exports() { nm -D --defined-only "$1" | awk '{print $3}' | sed 's/@.*//' | sort -u; }
+interposed_in() {
+  grep -ho '^THERMOCLINE_INTERPOSED [^(]*(' "$1"/*.cc | sed 's/($//; s/.*[ *]//' | sort -u
+}
 
 declared=$(grep -o '^TC_EXPORT .*' "$header" | grep -o 'TC_SYMBOL([a-z_]*' | sed 's/TC_SYMBOL(/thermocline_/' | sort -u)
 [ -n "$declared" ] || fail "found no TC_EXPORT function in $header"
 interposed=
 if [ -n "$calls_dir" ]; then
-  interposed=$(grep -ho '^THERMOCLINE_INTERPOSED [^(]*(' "$calls_dir"/*.cc | sed 's/($//; s/.*[ *]//' | sort -u)
+  interposed=$(interposed_in "$calls_dir")
   [ -n "$interposed" ] || fail "found no THERMOCLINE_INTERPOSED function in $calls_dir"
 fi
 expected=$(printf '%s\n' "$declared" "$interposed" | sed '/^$/d' | sort -u)
@@ -32,8 +35,13 @@ for name in $(comm -13 <(echo "$exported") <(echo "$expected")); do
   fail "$library does not export $name, which ${header##*/} or ${calls_dir:-a call} has; is it missing from cmake/thermocline.map?"
 done
 if [ -n "$preload" ]; then
-  for name in $(comm -13 <(exports "$preload") <(echo "$expected")); do
+  preload_dir=$(dirname "$calls_dir")/preload
+  expected_preload=$(printf '%s\n' "$expected" "$(interposed_in "$preload_dir")" | sort -u)
+  for name in $(comm -13 <(exports "$preload") <(echo "$expected_preload")); do
     fail "$preload does not export $name; is it missing from src/adapters/preload/preload.map?"
+  done
+  for name in $(comm -23 <(exports "$preload") <(echo "$expected_preload")); do
+    fail "$preload exports $name, and so takes it from every program that it is loaded into"
   done
 fi
 
