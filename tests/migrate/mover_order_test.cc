@@ -139,16 +139,19 @@ TEST_F(ArrivalsTest, ButForTheEvictionsThatWhatIsDueNeeds) {
   for (int i = 0; i < kFrames; ++i) dirty.push_back(New(static_cast<char>('A' + i)));
   tier_.Hold(true);
   PlanFetch(1, 0, 0);
-  for (int i = 0; i < 3; ++i) plan_->layers[1].release.push_back(Id(dirty[i]));
+  PlanFetch(1, 1, 0);
+  for (int i = 0; i < 4; ++i) plan_->layers[1].release.push_back(Id(dirty[i]));
   Begin();
-  ASSERT_EQ(tier_.Waiting().size(), 1u) << "one frame is due";
+  ASSERT_EQ(tier_.Waiting().size(), 2u) << "two frames are due";
   EXPECT_EQ(tier_.Waiting().front().direction, Direction::kOut);
+  EXPECT_EQ(tier_.Waiting().back().direction, Direction::kOut);
+  tier_.Release(0);
   tier_.Release(0);
   Step();
-  EXPECT_EQ(UnderWay(), (std::vector<int64_t>{0}));
+  EXPECT_EQ(UnderWay(), (std::vector<int64_t>{0, 1}));
   tier_.Hold(false);
   Step(2);
-  for (int i = 0; i < 3; ++i) EXPECT_EQ(Where(dirty[i]), Presence::kHole) << i;
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(Where(dirty[i]), Presence::kHole) << i;
   for (char* const tensor : dirty) Free(tensor);
 }
 
