@@ -1,5 +1,5 @@
-// What the calls of every layer cost when there is nothing to do: add_layer, and an allocation that the plan has placed,
-// beside malloc. The step is small and fits the budget, so that no data moves.
+// What the calls of every layer cost when there is nothing to do: add_layer, and an allocation that the plan has
+// placed, beside malloc. The step is small and fits the budget, so that no data moves.
 #include <benchmark/benchmark.h>
 
 #include <cstdlib>

@@ -1,5 +1,5 @@
-// Counts the bytes that libtorch requests of its own CPU allocator: what a program's tensors need, whatever malloc makes
-// of it.
+// Counts the bytes that libtorch requests of its own CPU allocator: what a program's tensors need, whatever malloc
+// makes of it.
 //
 // Thread safety: Install before other threads use libtorch; LiveBytes and PeakBytes from any thread.
 #ifndef THERMOCLINE_EXAMPLES_DEMO_COUNTING_ALLOCATOR_H_

@@ -48,7 +48,9 @@ DiskSpeed MeasureDisk(const std::string& folder) {
   DiskSpeed speed;
   // The blocks are laid out before the clock runs, as the slow tier's are after its first step.
   if (posix_fallocate(fd, 0, static_cast<off_t>(kBlocks * kBlock)) == 0) {
-    const auto write_block = [fd](void* p, int block) { return pwrite(fd, p, kBlock, block * static_cast<off_t>(kBlock)); };
+    const auto write_block = [fd](void* p, int block) {
+      return pwrite(fd, p, kBlock, block * static_cast<off_t>(kBlock));
+    };
     Rate(write_block);
     speed.out = Rate(write_block);
     speed.in = Rate([fd](void* p, int block) { return pread(fd, p, kBlock, block * static_cast<off_t>(kBlock)); });

@@ -18,7 +18,8 @@ class IdxFile {
  public:
   IdxFile(const std::string& path, uint32_t magic) : path_(path), file_(gzopen(path.c_str(), "rb"), &gzclose) {
     if (file_ == nullptr) {
-      throw std::runtime_error(path + ": can't be opened; install the Debian package dataset-fashion-mnist, or name the "
+      throw std::runtime_error(path +
+                               ": can't be opened; install the Debian package dataset-fashion-mnist, or name the "
                                "folder with --data");
     }
     if (ReadUint32() != magic) throw std::runtime_error(path + ": is not the idx file that was expected");
@@ -59,9 +60,8 @@ FashionMnist FashionMnist::Load(const std::string& folder, int64_t count) {
     unsigned char pixels[kPixels], label;
     images.Read(pixels, kPixels);
     labels.Read(&label, 1);
-    std::transform(pixels, pixels + kPixels, set.image(i), [](unsigned char p) {
-      return (static_cast<float>(p) / 255.0f - kMean) / kDeviation;
-    });
+    std::transform(pixels, pixels + kPixels, set.image(i),
+                   [](unsigned char p) { return (static_cast<float>(p) / 255.0f - kMean) / kDeviation; });
     *set.label(i) = label;
   }
   return set;

@@ -1,8 +1,8 @@
-// FashionMnist: the first images and labels of the Debian package dataset-fashion-mnist, in memory of their own, so that
-// the data set is apart from the tensors that are measured.
+// FashionMnist: the first images and labels of the Debian package dataset-fashion-mnist, in memory of their own, so
+// that the data set is apart from the tensors that are measured.
 //
-// Thread safety: const after Load. Ownership: batches point into it. Errors: std::runtime_error naming the file and what is
-// wrong with it.
+// Thread safety: const after Load. Ownership: batches point into it. Errors: std::runtime_error naming the file and
+// what is wrong with it.
 #ifndef THERMOCLINE_EXAMPLES_DEMO_FASHION_MNIST_H_
 #define THERMOCLINE_EXAMPLES_DEMO_FASHION_MNIST_H_
 

@@ -26,8 +26,8 @@ class MemoryCgroup {
   std::string members_file() const { return path_ + "/cgroup.procs"; }
   // Throws std::runtime_error when the kernel refuses.
   void SetLimit(int64_t bytes);
-  // At the limit, processes wait until the kernel has found pages to swap out, instead of being killed when it finds none
-  // at once (it gives up early when every page was used lately). REQUIRES: SetLimit.
+  // At the limit, processes wait until the kernel has found pages to swap out, instead of being killed when it finds
+  // none at once (it gives up early when every page was used lately). REQUIRES: SetLimit.
   void WaitAtLimit();
   // Call now and then while processes of such a group run: helps one that waits for good.
   void Unstick();

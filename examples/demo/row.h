@@ -26,9 +26,9 @@ struct RowSpec {
 // In the table's order; the stock run, whose peak the budgets are taken from, is first.
 const std::vector<RowSpec>& Rows();
 
-// By name: "glibc", "tcmalloc", "jemalloc", "mimalloc"; "thermocline-N", "lru-N", "swap-N", "limited-N" (thermocline at N% under
-// a limit that a single page too much would break) or "unmarked-N" (the stock program under `thermocline run`, which finds
-// the steps by itself), N in percent of the stock run's peak. Empty when it is none.
+// By name: "glibc", "tcmalloc", "jemalloc", "mimalloc"; "thermocline-N", "lru-N", "swap-N", "limited-N" (thermocline at
+// N% under a limit that a single page too much would break) or "unmarked-N" (the stock program under `thermocline run`,
+// which finds the steps by itself), N in percent of the stock run's peak. Empty when it is none.
 std::optional<RowSpec> ParseRow(const std::string& name);
 
 // The path that ld.so has for a soname; empty when the library is not installed.
@@ -36,18 +36,18 @@ std::string FindLibrary(const std::string& soname);
 
 struct RowResult {
   RowSpec spec;
-  std::vector<double> seconds;   // of the counted steps
-  std::vector<double> losses;    // of every step; floats, widened
-  std::vector<double> all_seconds;  // of every step, the ones not counted too
-  int64_t budget_bytes = 0;      // 0: none
-  int64_t outside_peak_bytes = 0;  // of the whole process
+  std::vector<double> seconds;        // of the counted steps
+  std::vector<double> losses;         // of every step; floats, widened
+  std::vector<double> all_seconds;    // of every step, the ones not counted too
+  int64_t budget_bytes = 0;           // 0: none
+  int64_t outside_peak_bytes = 0;     // of the whole process
   int64_t slow_cache_peak_bytes = 0;  // of files without a name, in the page cache
-  double bytes_in = 0;           // per counted step
+  double bytes_in = 0;                // per counted step
   double bytes_out = 0;
   double exposed_seconds = 0;
-  nlohmann::json summary;        // what the program said at its end
-  std::string skipped;           // why there are no figures; empty: there are
-  bool failed = false;           // skipped, and it should not have been
+  nlohmann::json summary;  // what the program said at its end
+  std::string skipped;     // why there are no figures; empty: there are
+  bool failed = false;     // skipped, and it should not have been
 
   double median() const;
 };

@@ -17,10 +17,10 @@
 namespace thermocline::demo {
 
 struct RowCommand {
-  std::vector<std::string> arguments;  // the program first
-  std::string preload;                 // a library for LD_PRELOAD; empty: none
-  std::string cgroup_members_file;     // joined before the program starts; empty: none
-  std::string log_path;                // takes what the program says on stderr
+  std::vector<std::string> arguments;   // the program first
+  std::string preload;                  // a library for LD_PRELOAD; empty: none
+  std::string cgroup_members_file;      // joined before the program starts; empty: none
+  std::string log_path;                 // takes what the program says on stderr
   int slow_node = -1;                   // what is bound to this memory node is slow memory, and not counted
   std::function<void()> while_waiting;  // called about twenty times a second while a step runs; empty: nothing
 };
@@ -39,8 +39,8 @@ class RowProcess {
   nlohmann::json Finish();
 
   // The most memory that it was seen to hold: anonymous and shared pages, memory files that it has open, mapped or not,
-  // and what the page cache holds of files without a name; less what is bound to the slow node. Sampled about twenty times
-  // a second; with a slow node once a second, since the kernel looks at every page for it.
+  // and what the page cache holds of files without a name; less what is bound to the slow node. Sampled about twenty
+  // times a second; with a slow node once a second, since the kernel looks at every page for it.
   int64_t sampled_peak_bytes() const { return sampled_peak_bytes_; }
   // Of that, the page cache's part, at its own peak.
   int64_t slow_cache_peak_bytes() const { return slow_cache_peak_bytes_; }

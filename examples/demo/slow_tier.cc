@@ -22,7 +22,8 @@ constexpr int kScratchGranules = 16;
 DiskSpeed MeasureFolder(const std::string& folder) {
   const DiskSpeed speed = MeasureDisk(folder);
   if (speed.in > 0 && speed.out > 0) return speed;
-  throw std::runtime_error("the disk of " + folder + " can't be measured: it has no room for 256 MiB, or takes no file "
+  throw std::runtime_error("the disk of " + folder +
+                           " can't be measured: it has no room for 256 MiB, or takes no file "
                            "past the page cache; free some, or name another folder: --slow file:DIR");
 }
 

@@ -36,7 +36,8 @@ int Fill(int fd, int64_t bytes) {
 // Runs mkswap, quietly; true when it succeeded.
 bool RunMkswap(const std::string& path) {
   for (const char* program : {"/sbin/mkswap", "/usr/sbin/mkswap"}) {
-    char* const argv[] = {const_cast<char*>(program), const_cast<char*>("-q"), const_cast<char*>(path.c_str()), nullptr};
+    char* const argv[] = {const_cast<char*>(program), const_cast<char*>("-q"), const_cast<char*>(path.c_str()),
+                          nullptr};
     pid_t pid = -1;
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);

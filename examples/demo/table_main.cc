@@ -20,9 +20,11 @@ namespace {
 void AddFlags(CLI::App* app, TableOptions* o, bool* quick, bool* restore) {
   app->option_defaults()->always_capture_default();
   app->add_option("--out", o->out, "folder for result.json, logs and run logs");
-  app->add_option("--slow", o->slow, "slow tier: file:DIR or numa:NODE (a second memory node where there is one, else file:/var/tmp)");
+  app->add_option("--slow", o->slow,
+                  "slow tier: file:DIR or numa:NODE (a second memory node where there is one, else file:/var/tmp)");
   app->add_option("--only", o->only, "rows to run besides glibc and tcmalloc, separated by commas");
-  app->add_option("--rows", o->rows, "instead: these rows, such as mimalloc,thermocline-35,lru-50,limited-20,unmarked-20,swap-20");
+  app->add_option("--rows", o->rows,
+                  "instead: these rows, such as mimalloc,thermocline-35,lru-50,limited-20,unmarked-20,swap-20");
   app->add_option("--program", o->program_name,
                   "a program to run instead of the demo's: its path, or its name beside this one");
   app->add_option("--program-argument", o->program_arguments, "one more argument of it; can be given several times");
@@ -55,7 +57,8 @@ void ChooseSlowTier(TableOptions* options) {
   }
   const int64_t room = SlowRoom(options->slow);
   if (room < 0 || room >= wanted || !options->program_name.empty()) return;
-  std::fprintf(stderr, "Slow tier: %s has %.1f GB free, and the rows together may need up to %.1f GB. A row that finds it "
+  std::fprintf(stderr,
+               "Slow tier: %s has %.1f GB free, and the rows together may need up to %.1f GB. A row that finds it "
                "full fails\n",
                options->slow.c_str(), static_cast<double>(room) / 1e9, static_cast<double>(wanted) / 1e9);
 }

@@ -1,7 +1,8 @@
 // TableRun: runs every row of the table, each a process of its own, in interleaved turns of a few steps, so that a slow
 // phase of the machine falls on all of them alike.
 //
-// Thread safety: one thread. Errors: a row that can't run or fails is a result that says so; Interrupted after a signal.
+// Thread safety: one thread. Errors: a row that can't run or fails is a result that says so; Interrupted after a
+// signal.
 #ifndef THERMOCLINE_EXAMPLES_DEMO_TABLE_RUN_H_
 #define THERMOCLINE_EXAMPLES_DEMO_TABLE_RUN_H_
 
@@ -19,24 +20,24 @@
 namespace thermocline::demo {
 
 struct TableOptions {
-  std::string program;                  // thermocline_demo
-  std::string thermocline;              // the command, for unmarked rows
-  std::string out = "build/demo";       // folder for results, logs and the journal
-  std::string slow;                     // as tc_options takes it; main chooses one where none is given
-  std::string only;                     // names of rows, separated by commas; empty: all (glibc and tcmalloc always run)
-  std::string rows;                     // these and no others instead, as ParseRow takes them; glibc is run in any case
-  std::string program_name;             // as the messages and the result name it; empty: the demo's own network
+  std::string program;             // thermocline_demo
+  std::string thermocline;         // the command, for unmarked rows
+  std::string out = "build/demo";  // folder for results, logs and the journal
+  std::string slow;                // as tc_options takes it; main chooses one where none is given
+  std::string only;                // names of rows, separated by commas; empty: all (glibc and tcmalloc always run)
+  std::string rows;                // these and no others instead, as ParseRow takes them; glibc is run in any case
+  std::string program_name;        // as the messages and the result name it; empty: the demo's own network
   std::vector<std::string> program_arguments;  // instead of the network's
   int64_t width = 64, blocks = 5, batch = 128, threads = 2;
-  int warmup = 3;                       // steps of a row before its first turn: its profiled step is one of them
+  int warmup = 3;                             // steps of a row before its first turn: its profiled step is one of them
   int turns = 2, uncounted = 1, counted = 3;  // each turn: steps after a pause, not counted; then steps that are
-  double time_limit_seconds = 330;      // turns are left out when this would be passed
+  double time_limit_seconds = 330;            // turns are left out when this would be passed
 };
 
 struct TableResult {
   TableOptions options;
-  int64_t peak_bytes = 0;   // of the first row
-  int64_t base_bytes = 0;   // what a process needs besides its tensors
+  int64_t peak_bytes = 0;  // of the first row
+  int64_t base_bytes = 0;  // what a process needs besides its tensors
   std::string memory_seen_by;
   bool interleaved = true;
   DiskSpeed disk;

@@ -9,8 +9,8 @@ Trainer::Trainer(const NetworkOptions& options, int64_t steps)
     : options_(options), data_(FashionMnist::Load(options.data, steps * options.batch)) {
   ::torch::manual_seed(1);
   net_ = ResNet(options.width, options.blocks_per_stage);
-  optimizer_ = std::make_unique<::torch::optim::SGD>(net_->parameters(),
-                                                     ::torch::optim::SGDOptions(0.01).momentum(0.9));
+  optimizer_ =
+      std::make_unique<::torch::optim::SGD>(net_->parameters(), ::torch::optim::SGDOptions(0.01).momentum(0.9));
 }
 
 float Trainer::Step() {

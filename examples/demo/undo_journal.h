@@ -1,8 +1,8 @@
-// UndoJournal: what the demo changes on the machine (a swap file, cgroups), written down before it is done, so that it is
-// undone whatever happens: by the destructor, or after kill -9 by the next `demo_table --restore`.
+// UndoJournal: what the demo changes on the machine (a swap file, cgroups), written down before it is done, so that it
+// is undone whatever happens: by the destructor, or after kill -9 by the next `demo_table --restore`.
 //
-// Thread safety: one thread. Ownership: the file is removed once everything is undone. Errors: undoing goes on past what
-// fails, and says on stderr what is left and how to remove it by hand.
+// Thread safety: one thread. Ownership: the file is removed once everything is undone. Errors: undoing goes on past
+// what fails, and says on stderr what is left and how to remove it by hand.
 #ifndef THERMOCLINE_EXAMPLES_DEMO_UNDO_JOURNAL_H_
 #define THERMOCLINE_EXAMPLES_DEMO_UNDO_JOURNAL_H_
 

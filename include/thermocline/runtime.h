@@ -1,5 +1,5 @@
-// thermocline::Runtime: the C++ face of the library, a thin, header-only layer over the C API, so that one binary serves
-// every standard library and compiler.
+// thermocline::Runtime: the C++ face of the library, a thin, header-only layer over the C API, so that one binary
+// serves every standard library and compiler.
 //
 // Thread safety: as thermocline.h says: allocation from any thread; the step's marks from the thread that drives it.
 // Ownership: a Runtime owns its memory; what it allocated is gone with it.

@@ -1,15 +1,16 @@
 // Thermocline under libtorch: the CPU tensors of a C++ program in a runtime's memory, and its operators as layers.
 //
-//   auto runtime = thermocline::Runtime::Create({.fast = "200MiB"}).release();  // never destroyed: tensors outlive main
-//   thermocline::torch::InstallAllocator(runtime);
-//   thermocline::torch::MarkOperators(runtime);
-//   for (...) { runtime->BeginStep(); /* forward, backward, optimizer, zero_grad */ runtime->EndStep(); }
+//   auto runtime = thermocline::Runtime::Create({.fast = "200MiB"}).release();  // never destroyed: tensors outlive
+//   main thermocline::torch::InstallAllocator(runtime); thermocline::torch::MarkOperators(runtime); for (...) {
+//   runtime->BeginStep(); /* forward, backward, optimizer, zero_grad */ runtime->EndStep(); }
 //
-// Thread safety: call both functions from one thread, before others use libtorch: its allocator and its global callbacks
+// Thread safety: call both functions from one thread, before others use libtorch: its allocator and its global
+// callbacks
 //   are unsynchronised globals. Once installed, tensors may be made and freed by any thread.
 // Ownership: the runtime must never be destroyed: tensors in static storage are freed after main returns.
 // Errors: c10::Error for a second runtime; c10::OutOfMemoryError from an allocation when neither tier has room.
-// Works with PyTorch 2.15 (the PyPI wheel) and 1.13 (Debian 12). Compile what includes libtorch's headers with -DNDEBUG.
+// Works with PyTorch 2.15 (the PyPI wheel) and 1.13 (Debian 12). Compile what includes libtorch's headers with
+// -DNDEBUG.
 #ifndef THERMOCLINE_TORCH_H_
 #define THERMOCLINE_TORCH_H_
 
@@ -19,8 +20,8 @@
 
 namespace thermocline::torch {
 
-// Every CPU tensor from now on lies in `runtime`'s memory, the scratch of oneDNN's convolutions included. Not covered, as
-// libtorch does not ask its allocator for them: from_blob, shared and pinned memory. Calling it again with the same
+// Every CPU tensor from now on lies in `runtime`'s memory, the scratch of oneDNN's convolutions included. Not covered,
+// as libtorch does not ask its allocator for them: from_blob, shared and pinned memory. Calling it again with the same
 // runtime does nothing.
 TC_EXPORT void InstallAllocator(Runtime* runtime);
 
@@ -36,8 +37,8 @@ struct MarkOptions {
 // backward pass of CPU graphs on the thread that asks for it, so those operators count as well.
 TC_EXPORT void MarkOperators(Runtime* runtime, const MarkOptions& options = {});
 
-// The first error that a mark met since the last call (a slow tier that could not be read, say); ok when there was none.
-// libtorch swallows what its callbacks throw, so ask once a step.
+// The first error that a mark met since the last call (a slow tier that could not be read, say); ok when there was
+// none. libtorch swallows what its callbacks throw, so ask once a step.
 TC_EXPORT Status TakeMarkError();
 
 }  // namespace thermocline::torch

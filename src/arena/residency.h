@@ -61,9 +61,9 @@ struct ResidencyStats {
   int64_t faults = 0;
   int64_t exposed_nanos = 0;  // that threads waited, in faults and in Wait
   int64_t io_errors = 0;
-  int64_t pinned = 0;    // granules that are pinned now
-  int64_t refusals = 0;  // waits that no frame could be freed for
-  int64_t held = 0;      // evictions that were given up, as the kernel or a device held the pages
+  int64_t pinned = 0;         // granules that are pinned now
+  int64_t refusals = 0;       // waits that no frame could be freed for
+  int64_t held = 0;           // evictions that were given up, as the kernel or a device held the pages
   int64_t kernel_faults = 0;  // touches and system calls that the kernel held until they were served
 };
 
@@ -118,7 +118,9 @@ class Residency final : public os::FaultHandler, public os::WatchedFaultHandler 
 
   bool IsMapped(GranuleId id) const { return table_[id].presence.load(std::memory_order_acquire) == Presence::kMapped; }
   // Nothing has been born in it yet: there is nothing to bring in.
-  bool IsVacant(GranuleId id) const { return (table_[id].live.load(std::memory_order_relaxed) & Granule::kBacked) == 0; }
+  bool IsVacant(GranuleId id) const {
+    return (table_[id].live.load(std::memory_order_relaxed) & Granule::kBacked) == 0;
+  }
   // Asks for the granule and waits until it was brought in (it may have left again). An error when it can't be read.
   absl::Status Wait(GranuleId id);
   // Asks for it and returns.
@@ -159,8 +161,8 @@ class Residency final : public os::FaultHandler, public os::WatchedFaultHandler 
   // Tells those who wait for the granule that it can't be had now: `error` says why. Touches wait on where nothing is
   // missing but a frame (`no_room`): they ask again in a while.
   void RefuseLocked(GranuleId id, int error, bool no_room = false);
-  // Granules whose write-out failed when there was no room for the mapping that they came from. Each call tries the next
-  // of them again: maps it, or returns the transfer that writes it out.
+  // Granules whose write-out failed when there was no room for the mapping that they came from. Each call tries the
+  // next of them again: maps it, or returns the transfer that writes it out.
   bool HasStrandedLocked() const { return !stranded_.empty(); }
   std::optional<tier::Transfer> RetryStrandedLocked();
   // A granule that may leave now: mapped, not pinned, no write in flight.

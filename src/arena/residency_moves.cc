@@ -282,11 +282,11 @@ absl::Status Residency::TakeTrouble() {
   Lock lock(*this);
   if (room_trouble_ && !std::exchange(room_trouble_said_, true)) {
     write_trouble_said_ |= write_trouble_;
-    return absl::ResourceExhaustedError(absl::StrCat(
-        "a thread waits for fast memory: ", pinned_, " of the budget's ", frames_->limit(), " frames of ",
-        granule_bytes().count() / 1024, " KiB are pinned, and the others can't leave",
-        write_trouble_ ? absl::StrCat(" (", WriteError(1).message(), ")") : "",
-        ". It goes on as soon as something is unpinned or freed, or the slow tier takes data again"));
+    return absl::ResourceExhaustedError(
+        absl::StrCat("a thread waits for fast memory: ", pinned_, " of the budget's ", frames_->limit(), " frames of ",
+                     granule_bytes().count() / 1024, " KiB are pinned, and the others can't leave",
+                     write_trouble_ ? absl::StrCat(" (", WriteError(1).message(), ")") : "",
+                     ". It goes on as soon as something is unpinned or freed, or the slow tier takes data again"));
   }
   if (write_trouble_ && !std::exchange(write_trouble_said_, true)) return WriteError(1);
   return absl::OkStatus();

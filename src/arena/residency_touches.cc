@@ -44,8 +44,8 @@ os::FaultOutcome Residency::OnFault(char* address, os::FaultAccess access, const
   // A copy of the process that was made behind libc's back: its holes can't be filled, and locks may be held for ever.
   if (InForkedCopy()) return os::FaultOutcome::kNotOurs;
   const GranuleId id = GranuleOf(address);
-  const Step step =
-      Until(id, [&](bool waited) { return FaultStepLocked(id, address, access, waited); }, &interrupted);
+  const Step step = Until(
+      id, [&](bool waited) { return FaultStepLocked(id, address, access, waited); }, &interrupted);
   switch (step) {
     case Step::kNotOurs:
       return os::FaultOutcome::kNotOurs;

@@ -58,8 +58,8 @@ int OpenUnnamed(const std::string& target) {
   return open(directory.c_str(), O_WRONLY | O_TMPFILE | O_CLOEXEC, 0666);
 }
 
-// Gives it the name; false, and nothing is changed, where the system can't. What is there already can only be replaced by
-// a file that has a name: for the moment between two system calls it has another one.
+// Gives it the name; false, and nothing is changed, where the system can't. What is there already can only be replaced
+// by a file that has a name: for the moment between two system calls it has another one.
 bool Name(int fd, const std::string& target) {
   const std::string self = absl::StrCat("/proc/self/fd/", fd);
   const auto link_as = [&self](const std::string& name) {

@@ -22,14 +22,32 @@ struct Unit {
 
 constexpr double kKi = 1024.0;
 constexpr std::array<Unit, 26> kByteUnits = {{
-    {"", 1}, {"b", 1}, {"k", kKi}, {"kib", kKi}, {"kb", 1e3},
-    {"m", kKi * kKi}, {"mib", kKi * kKi}, {"mb", 1e6},
-    {"g", kKi * kKi * kKi}, {"gib", kKi * kKi * kKi}, {"gb", 1e9},
-    {"t", kKi * kKi * kKi * kKi}, {"tib", kKi * kKi * kKi * kKi}, {"tb", 1e12},
-    {"ki", kKi}, {"mi", kKi * kKi}, {"gi", kKi * kKi * kKi}, {"ti", kKi * kKi * kKi * kKi},
-    {"p", kKi * kKi * kKi * kKi * kKi}, {"pi", kKi * kKi * kKi * kKi * kKi}, {"pib", kKi * kKi * kKi * kKi * kKi},
-    {"pb", 1e15}, {"e", kKi * kKi * kKi * kKi * kKi * kKi}, {"ei", kKi * kKi * kKi * kKi * kKi * kKi},
-    {"eib", kKi * kKi * kKi * kKi * kKi * kKi}, {"eb", 1e18},
+    {"", 1},
+    {"b", 1},
+    {"k", kKi},
+    {"kib", kKi},
+    {"kb", 1e3},
+    {"m", kKi* kKi},
+    {"mib", kKi* kKi},
+    {"mb", 1e6},
+    {"g", kKi* kKi* kKi},
+    {"gib", kKi* kKi* kKi},
+    {"gb", 1e9},
+    {"t", kKi* kKi* kKi* kKi},
+    {"tib", kKi* kKi* kKi* kKi},
+    {"tb", 1e12},
+    {"ki", kKi},
+    {"mi", kKi* kKi},
+    {"gi", kKi* kKi* kKi},
+    {"ti", kKi* kKi* kKi* kKi},
+    {"p", kKi* kKi* kKi* kKi* kKi},
+    {"pi", kKi* kKi* kKi* kKi* kKi},
+    {"pib", kKi* kKi* kKi* kKi* kKi},
+    {"pb", 1e15},
+    {"e", kKi* kKi* kKi* kKi* kKi* kKi},
+    {"ei", kKi* kKi* kKi* kKi* kKi* kKi},
+    {"eib", kKi* kKi* kKi* kKi* kKi* kKi},
+    {"eb", 1e18},
 }};
 constexpr std::array<Unit, 4> kTimeUnits = {{{"ns", 1e-9}, {"us", 1e-6}, {"ms", 1e-3}, {"s", 1}}};
 constexpr double kMaxBytes = 4611686018427387904.0;  // 2^62
@@ -40,9 +58,7 @@ bool SplitNumber(absl::string_view text, double* number, std::string* unit) {
   const size_t end = text.find_first_not_of("0123456789.");
   const absl::string_view digits = text.substr(0, end);
   if (digits.empty() || !absl::SimpleAtod(digits, number)) return false;
-  *unit = end == absl::string_view::npos
-              ? ""
-              : absl::AsciiStrToLower(absl::StripAsciiWhitespace(text.substr(end)));
+  *unit = end == absl::string_view::npos ? "" : absl::AsciiStrToLower(absl::StripAsciiWhitespace(text.substr(end)));
   return true;
 }
 
@@ -65,7 +81,8 @@ absl::StatusOr<Bytes> ParseBytes(absl::string_view text) {
   absl::StatusOr<double> value = ParseScaled(text, kByteUnits, "size", "4096, 512MiB or 8GiB");
   if (!value.ok()) return value.status();
   if (!(*value <= kMaxBytes)) {
-    return absl::InvalidArgumentError(absl::StrCat("the size '", text, "' is larger than any memory; the most is 2^62 bytes"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the size '", text, "' is larger than any memory; the most is 2^62 bytes"));
   }
   return Bytes(static_cast<int64_t>(*value));
 }
@@ -92,7 +109,8 @@ absl::StatusOr<Budget> ParseBudget(absl::string_view text) {
         absl::StrCat("'", text, "' is not a budget; write it like 20% (of the peak), 512MiB or 8GiB"));
   }
   if (bytes->count() == 0) {
-    return absl::InvalidArgumentError("a budget of 0 bytes leaves no fast memory at all; give at least one granule, 2MiB");
+    return absl::InvalidArgumentError(
+        "a budget of 0 bytes leaves no fast memory at all; give at least one granule, 2MiB");
   }
   return Budget{*bytes, 0};
 }
@@ -102,7 +120,8 @@ absl::StatusOr<BytesPerSecond> ParseBytesPerSecond(absl::string_view text) {
   double number = 0;
   std::string unit;
   if (!absl::ConsumeSuffix(&size, "/s") || !SplitNumber(size, &number, &unit) || !(number > 0)) {
-    return absl::InvalidArgumentError(absl::StrCat("'", text, "' is not a bandwidth; write it like 1.3GB/s or 800MiB/s"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", text, "' is not a bandwidth; write it like 1.3GB/s or 800MiB/s"));
   }
   absl::StatusOr<double> value = ParseScaled(size, kByteUnits, "bandwidth", "1.3GB/s or 800MiB/s");
   if (!value.ok()) return value.status();

@@ -14,13 +14,14 @@
 namespace thermocline {
 
 // "8GiB", "512 MiB", "1.5G" (binary), "1000MB", "4096". Units: B, K/KiB, M/MiB, G/GiB, T/TiB, P/PiB, E/EiB (powers of
-// 1024) and KB, MB, GB, TB, PB, EB (powers of 1000), in any case: all that FormatBytes prints can be read. Refuses negative, NaN and over 2^62 bytes.
+// 1024) and KB, MB, GB, TB, PB, EB (powers of 1000), in any case: all that FormatBytes prints can be read. Refuses
+// negative, NaN and over 2^62 bytes.
 absl::StatusOr<Bytes> ParseBytes(absl::string_view text);
 
 // A budget: bytes as above, or a share of a peak that is known later.
 struct Budget {
-  Bytes bytes;         // meaningful when fraction == 0
-  double fraction = 0; // of the peak, in (0, 10]; 0 when the budget is in bytes
+  Bytes bytes;          // meaningful when fraction == 0
+  double fraction = 0;  // of the peak, in (0, 10]; 0 when the budget is in bytes
   // The budget in bytes, given the peak.
   Bytes Resolve(Bytes peak) const;
 };

@@ -40,9 +40,7 @@ class StrongInt {
 
 template <typename Tag, typename Rep>
 struct std::hash<thermocline::StrongInt<Tag, Rep>> {
-  std::size_t operator()(thermocline::StrongInt<Tag, Rep> id) const noexcept {
-    return std::hash<Rep>()(id.value());
-  }
+  std::size_t operator()(thermocline::StrongInt<Tag, Rep> id) const noexcept { return std::hash<Rep>()(id.value()); }
 };
 
 #endif  // THERMOCLINE_BASE_STRONG_INT_H_

@@ -49,9 +49,7 @@ constexpr Bytes RoundUp(Bytes bytes, Bytes unit) {
   return Bytes((bytes.count() + unit.count() - 1) / unit.count() * unit.count());
 }
 // The largest multiple of `unit` that is at most `bytes`. REQUIRES: unit > 0, bytes >= 0.
-constexpr Bytes RoundDown(Bytes bytes, Bytes unit) {
-  return Bytes(bytes.count() / unit.count() * unit.count());
-}
+constexpr Bytes RoundDown(Bytes bytes, Bytes unit) { return Bytes(bytes.count() / unit.count() * unit.count()); }
 
 // A rate of transfer. Zero means unknown.
 class BytesPerSecond {

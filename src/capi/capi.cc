@@ -38,17 +38,25 @@ thread_local const char* t_last_literal = nullptr;  // in its place, where the l
 
 tc_status CodeOf(absl::StatusCode code) {
   switch (code) {
-    case absl::StatusCode::kOk: return TC_OK;
+    case absl::StatusCode::kOk:
+      return TC_OK;
     case absl::StatusCode::kInvalidArgument:
-    case absl::StatusCode::kOutOfRange: return TC_INVALID_ARGUMENT;
-    case absl::StatusCode::kFailedPrecondition: return TC_FAILED_PRECONDITION;
-    case absl::StatusCode::kResourceExhausted: return TC_OUT_OF_MEMORY;
+    case absl::StatusCode::kOutOfRange:
+      return TC_INVALID_ARGUMENT;
+    case absl::StatusCode::kFailedPrecondition:
+      return TC_FAILED_PRECONDITION;
+    case absl::StatusCode::kResourceExhausted:
+      return TC_OUT_OF_MEMORY;
     case absl::StatusCode::kDataLoss:
-    case absl::StatusCode::kUnavailable: return TC_IO_ERROR;
-    case absl::StatusCode::kNotFound: return TC_NOT_FOUND;
+    case absl::StatusCode::kUnavailable:
+      return TC_IO_ERROR;
+    case absl::StatusCode::kNotFound:
+      return TC_NOT_FOUND;
     case absl::StatusCode::kUnimplemented:
-    case absl::StatusCode::kPermissionDenied: return TC_UNAVAILABLE;
-    default: return TC_INTERNAL;
+    case absl::StatusCode::kPermissionDenied:
+      return TC_UNAVAILABLE;
+    default:
+      return TC_INTERNAL;
   }
 }
 
@@ -171,8 +179,9 @@ void* Allocate(tc_runtime* handle, size_t bytes, size_t alignment) {
     pointer = handle->runtime->Allocate(Bytes(static_cast<int64_t>(bytes)), Bytes(static_cast<int64_t>(alignment)));
   }
   if (pointer == nullptr) {
-    Report(absl::ResourceExhaustedError(absl::StrCat(
-        "no room for ", bytes, " bytes in the fast and the slow tier; free something, or give the slow tier more space")));
+    Report(absl::ResourceExhaustedError(
+        absl::StrCat("no room for ", bytes,
+                     " bytes in the fast and the slow tier; free something, or give the slow tier more space")));
   }
   return pointer;
 }
@@ -288,8 +297,7 @@ tc_status tc_prefetch(tc_runtime* runtime, const void* pointer, size_t bytes) {
   return With(runtime, [=](Runtime& r) { return r.Prefetch(pointer, Bytes(static_cast<int64_t>(bytes))); });
 }
 tc_status tc_touch(tc_runtime* runtime, const void* pointer, size_t bytes, int writes) {
-  return With(runtime,
-              [=](Runtime& r) { return r.Touch(pointer, Bytes(static_cast<int64_t>(bytes)), writes != 0); });
+  return With(runtime, [=](Runtime& r) { return r.Touch(pointer, Bytes(static_cast<int64_t>(bytes)), writes != 0); });
 }
 
 tc_status tc_set_fast_budget(tc_runtime* runtime, const char* fast) {
@@ -309,7 +317,8 @@ tc_status tc_save_profile(tc_runtime* runtime, const char* path) {
     }
     if (shape->given) {
       return absl::FailedPreconditionError(
-          "no step has been profiled, as this run began with a saved plan or profile; save the profile of a run without");
+          "no step has been profiled, as this run began with a saved plan or profile; save the profile of a run "
+          "without");
     }
     return thermocline::trace::WriteTrace(path, shape->profile);
   });
@@ -348,14 +357,22 @@ const char* tc_last_error(void) { return t_last_literal != nullptr ? t_last_lite
 
 const char* tc_status_name(tc_status status) {
   switch (status) {
-    case TC_OK: return "OK";
-    case TC_INVALID_ARGUMENT: return "INVALID_ARGUMENT";
-    case TC_FAILED_PRECONDITION: return "FAILED_PRECONDITION";
-    case TC_OUT_OF_MEMORY: return "OUT_OF_MEMORY";
-    case TC_IO_ERROR: return "IO_ERROR";
-    case TC_NOT_FOUND: return "NOT_FOUND";
-    case TC_UNAVAILABLE: return "UNAVAILABLE";
-    case TC_INTERNAL: return "INTERNAL";
+    case TC_OK:
+      return "OK";
+    case TC_INVALID_ARGUMENT:
+      return "INVALID_ARGUMENT";
+    case TC_FAILED_PRECONDITION:
+      return "FAILED_PRECONDITION";
+    case TC_OUT_OF_MEMORY:
+      return "OUT_OF_MEMORY";
+    case TC_IO_ERROR:
+      return "IO_ERROR";
+    case TC_NOT_FOUND:
+      return "NOT_FOUND";
+    case TC_UNAVAILABLE:
+      return "UNAVAILABLE";
+    case TC_INTERNAL:
+      return "INTERNAL";
   }
   return "UNKNOWN";
 }

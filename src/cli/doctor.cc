@@ -80,8 +80,8 @@ std::string FormatDoctorReport(const DoctorReport& report) {
                       record.not_default ? " (can be had, not the default)" : "", "\n", std::string(kIndent + 3, ' '),
                       Printable(record.answer), "\n");
       if (!record.fallback.empty()) {
-        absl::StrAppend(&text, std::string(kIndent + 3, ' '), record.not_default ? "" : "instead: ",
-                        Printable(record.fallback), "\n");
+        absl::StrAppend(&text, std::string(kIndent + 3, ' '),
+                        record.not_default ? "" : "instead: ", Printable(record.fallback), "\n");
       }
     }
     absl::StrAppend(&text, "\n");

@@ -16,8 +16,8 @@ namespace thermocline::cli {
 
 struct DoctorReport {
   std::vector<topology::ProbeSection> sections;
-  std::string slow;         // the spec that was asked about: "file:/var/tmp"
-  std::string slow_tier;    // the tier as it would be used; empty when it can't be
+  std::string slow;          // the spec that was asked about: "file:/var/tmp"
+  std::string slow_tier;     // the tier as it would be used; empty when it can't be
   absl::Status slow_status;  // why it can't be
 };
 

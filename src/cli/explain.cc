@@ -72,7 +72,8 @@ absl::Status Explain(const Flags& flags) {
     }
     if (absl::Status status = CheckSlowTiers(*machine, *profile, plan->budget); !status.ok()) return status;
   }
-  const absl::StatusOr<std::string> text = part ? ExplainPart(flags, *plan, profile, *machine) : ExplainPlan(*plan, profile);
+  const absl::StatusOr<std::string> text =
+      part ? ExplainPart(flags, *plan, profile, *machine) : ExplainPlan(*plan, profile);
   if (!text.ok()) return absl::Status(text.status().code(), absl::StrCat(flags.plan, ": ", text.status().message()));
   std::cout << *text;
   return absl::OkStatus();
@@ -86,8 +87,9 @@ void RegisterExplain(CLI::App& app) {
   explain->add_option("PLAN", flags->plan, "A plan, as `thermocline plan` and tc_save_plan write them")->required();
   CLI::Option* const layer = explain->add_option("--layer", flags->layer, "What is done when this layer starts");
   explain->add_option("--tensor", flags->tensor, "Where this tensor lies, and when its granules move")->excludes(layer);
-  explain->add_option("--trace", flags->trace,
-                      "The trace that the plan was made from: adds names, uses, gaps, and what other places would cost");
+  explain->add_option(
+      "--trace", flags->trace,
+      "The trace that the plan was made from: adds names, uses, gaps, and what other places would cost");
   flags->machine.AddSlowTo(explain);
   SetAction(explain, [flags] { return Explain(*flags); });
 }

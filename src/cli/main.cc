@@ -70,7 +70,8 @@ std::string InOurWords(const CLI::ParseError& error, const CLI::App& app) {
     return absl::StrCat(text.substr(0, at), " is given ", text.substr(text.rfind(' ') + 1), " times; give it once");
   }
   if (absl::StrContains(text, "not expected: ")) {
-    return absl::StrCat("'", level->get_name(), "' does not take this many arguments: ", text.substr(text.rfind(':') + 2));
+    return absl::StrCat("'", level->get_name(),
+                        "' does not take this many arguments: ", text.substr(text.rfind(':') + 2));
   }
   if (absl::StrContains(text, "subcommand is required")) {
     return absl::StrCat("'", level->get_name(), "' needs a subcommand: ", absl::StrJoin(SubcommandNames(*level), ", "));

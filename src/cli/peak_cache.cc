@@ -30,7 +30,8 @@ std::string ProgramPath(const std::string& name) {
 std::string KeyOf(const std::vector<std::string>& command) {
   uint64_t hash = 0xcbf29ce484222325u;
   const auto mix = [&hash](const std::string& text) {
-    for (size_t i = 0; i <= text.size(); ++i) hash = (hash ^ static_cast<unsigned char>(text.c_str()[i])) * 0x100000001b3u;
+    for (size_t i = 0; i <= text.size(); ++i)
+      hash = (hash ^ static_cast<unsigned char>(text.c_str()[i])) * 0x100000001b3u;
   };
   mix(ProgramPath(command[0]));
   for (size_t i = 1; i < command.size(); ++i) mix(command[i]);
@@ -58,7 +59,8 @@ std::optional<Bytes> RememberedPeak(const std::vector<std::string>& command) {
   if (file.empty()) return std::nullopt;
   std::ifstream stream(file);
   const auto json = nlohmann::json::parse(stream, nullptr, false);
-  if (!json.is_object() || !json.contains("peak_bytes") || !json["peak_bytes"].is_number_unsigned()) return std::nullopt;
+  if (!json.is_object() || !json.contains("peak_bytes") || !json["peak_bytes"].is_number_unsigned())
+    return std::nullopt;
   if (json.value("command", nlohmann::json()) != nlohmann::json(command)) return std::nullopt;  // another's, by chance
   const int64_t peak = json["peak_bytes"].get<int64_t>();
   return peak > 0 ? std::optional<Bytes>(Bytes(peak)) : std::nullopt;

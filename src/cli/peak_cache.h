@@ -1,8 +1,8 @@
 // PeakCache: the peaks of commands that `thermocline run` has run before, so that a share of the peak can be given.
 //
 // One small file a command in $XDG_CACHE_HOME/thermocline (~/.cache/thermocline), named by a hash of the program's path
-// and arguments; replaced as a whole. Thread safety: pure functions of the environment and the disk. Errors: a file that
-// can't be read is no peak; one that can't be written is an absl::Status that names it.
+// and arguments; replaced as a whole. Thread safety: pure functions of the environment and the disk. Errors: a file
+// that can't be read is no peak; one that can't be written is an absl::Status that names it.
 #ifndef THERMOCLINE_CLI_PEAK_CACHE_H_
 #define THERMOCLINE_CLI_PEAK_CACHE_H_
 

@@ -78,14 +78,15 @@ absl::StatusOr<std::string> FastBytes(const RunFlags& flags) {
   const auto budget = ParseBudget(flags.fast);
   if (!budget.ok()) return UsageError(absl::StrCat("--fast: ", budget.status().message()));
   if (budget->fraction == 0 && budget->bytes <= Bytes(1000)) {
-    return UsageError(absl::StrCat("--fast ", flags.fast, " is ", budget->bytes.count(), " bytes; write 20% for a share of ",
-                                   "the peak, or a size such as 512MiB"));
+    return UsageError(absl::StrCat("--fast ", flags.fast, " is ", budget->bytes.count(),
+                                   " bytes; write 20% for a share of ", "the peak, or a size such as 512MiB"));
   }
   if (budget->fraction == 0) return absl::StrCat(budget->bytes.count());
   const auto peak = Peak(flags);
   if (!peak.ok()) return peak.status();
   if (peak->has_value()) return absl::StrCat(budget->Resolve(**peak).count());
-  Warn(absl::StrCat("--fast ", flags.fast, " is a share of the command's peak, which is not known before it has run once: ",
+  Warn(absl::StrCat("--fast ", flags.fast,
+                    " is a share of the command's peak, which is not known before it has run once: ",
                     "this run learns it, with all the memory it needs; the next one gets ", flags.fast,
                     ". To have it now, give the peak: --peak 2GiB"));
   return "";
@@ -276,10 +277,12 @@ absl::StatusOr<int> Run(const RunFlags& flags) {
 }  // namespace
 
 void RegisterRun(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("run", "Run an unmodified program with its large allocations placed:\n"
-                                                "  thermocline run --fast 512MiB -- python3 train.py");
+  CLI::App* command = app.add_subcommand("run",
+                                         "Run an unmodified program with its large allocations placed:\n"
+                                         "  thermocline run --fast 512MiB -- python3 train.py");
   const auto flags = std::make_shared<RunFlags>();
-  command->add_option("--fast", flags->fast, "Fast memory: 512MiB, or 20% of the peak (learnt by a first run without it)")
+  command
+      ->add_option("--fast", flags->fast, "Fast memory: 512MiB, or 20% of the peak (learnt by a first run without it)")
       ->required();
   CLI::Option* const peak =
       command->add_option("--peak", flags->peak, "The peak that a share is taken of; a run prints it at its end");

@@ -163,8 +163,8 @@ std::string FormatTiersReport(const TiersReport& report) {
     const MemoryNode& node = report.topology.nodes[index];
     const bool size_known = node.bytes_source != topology::FigureSource::kUnknown;
     table.Add({absl::StrCat(node.id.value()), size_known ? FormatBytes(node.bytes) : "unknown",
-               node.slow ? "slow tier" : "fast memory", "yes", node.has_cpus ? "yes" : "none", RateOf(node.read_bandwidth),
-               RateOf(node.write_bandwidth), LatencyOf(node.latency_seconds)});
+               node.slow ? "slow tier" : "fast memory", "yes", node.has_cpus ? "yes" : "none",
+               RateOf(node.read_bandwidth), RateOf(node.write_bandwidth), LatencyOf(node.latency_seconds)});
   }
   std::string text = table.Format();
   for (const std::string& remark : report.topology.remarks) absl::StrAppend(&text, Printable(remark), "\n");
@@ -175,9 +175,8 @@ std::string FormatTiersReport(const TiersReport& report) {
 std::string TiersReportToJson(const TiersReport& report) {
   Json nodes = Json::array();
   for (const MemoryNode& node : report.topology.nodes) nodes.push_back(NodeToJson(node));
-  const Json document = {{"nodes", std::move(nodes)},
-                         {"remarks", report.topology.remarks},
-                         {"slow", SlowToJson(report.slow)}};
+  const Json document = {
+      {"nodes", std::move(nodes)}, {"remarks", report.topology.remarks}, {"slow", SlowToJson(report.slow)}};
   return document.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 

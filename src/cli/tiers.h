@@ -17,7 +17,7 @@ struct SlowTierFigures {
   std::string describe;  // the tier's own words; empty when it can't be used
   absl::Status status;   // why it can't be used, or measured
   Bytes capacity;
-  bool addressable = false;  // compute could use it in place
+  bool addressable = false;       // compute could use it in place
   BytesPerSecond in, out, mixed;  // 0 while it was not measured; `mixed` is both directions together
   double latency_seconds = 0;
 };

@@ -50,9 +50,8 @@ std::string StatsAsText(const profile::Profile& profile, const TraceStats& stats
   table.Add({"layers", absl::StrCat(profile.layers.size())});
   table.Add({"step, all operands fast", FormatSeconds(stats.seconds)});
   table.Add({"peak of live bytes", FormatBytes(stats.peak)});
-  table.Add({"floor: most that one layer needs",
-             absl::StrCat(FormatBytes(stats.floor.bytes), ", ", std::lround(share), "% of the peak, layer ",
-                          stats.floor.layer.value())});
+  table.Add({"floor: most that one layer needs", absl::StrCat(FormatBytes(stats.floor.bytes), ", ", std::lround(share),
+                                                              "% of the peak, layer ", stats.floor.layer.value())});
   table.Add({"tensors", group(stats.all)});
   table.Add({"  live across steps", group(stats.persistent)});
   table.Add({"  short-lived (one layer)", group(stats.short_lived)});

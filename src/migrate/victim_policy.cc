@@ -39,8 +39,8 @@ class PlanPolicy final : public VictimPolicy {
     const auto live = std::stable_partition(candidates.begin(), candidates.end(),
                                             [](const auto& candidate) { return candidate.first == kDead; });
     // What came last is in use, whatever the plan says: taken again at once, granules that one instruction or one loop
-    // needs together would chase each other out, for ever in the worst case. They leave after all others, in the order in
-    // which they came.
+    // needs together would chase each other out, for ever in the worst case. They leave after all others, in the order
+    // in which they came.
     const int64_t live_count = candidates.end() - live;
     const int64_t recent = std::min(std::clamp(live_count / 2, kAtOnce, kRecent), live_count);
     // Of equals the least recently used goes: the candidates stand in that order.

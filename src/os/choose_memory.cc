@@ -39,8 +39,9 @@ absl::StatusOr<std::unique_ptr<Memory>> MakeWatchedMemory(absl::string_view kern
   absl::StatusOr<std::unique_ptr<WatchedMemory>> made = WatchedMemory::Create(options, RealMemory(), calls);
   if (made.ok()) return std::unique_ptr<Memory>(*std::move(made));
   if (!options.kernel_faults) return nullptr;
-  return absl::Status(made.status().code(), absl::StrCat("kernel faults are not to be had here: ",
-                                                         made.status().message(), ". Take auto or off"));
+  return absl::Status(
+      made.status().code(),
+      absl::StrCat("kernel faults are not to be had here: ", made.status().message(), ". Take auto or off"));
 }
 
 std::vector<ProbeRecord> ProbeWatchedMemory(absl::string_view wish, UserfaultCalls& calls) {

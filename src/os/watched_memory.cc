@@ -26,8 +26,8 @@ namespace feature = userfault_feature;
 
 constexpr uint64_t kModes = kMissing | kWriteProtect;
 constexpr Bytes kPage{4096};
-constexpr int kTries = 40;           // of a move that the kernel was too busy for
-constexpr int kBusyTries = 3;        // of one that it refused: a transfer that has just ended lets go a little later
+constexpr int kTries = 40;     // of a move that the kernel was too busy for
+constexpr int kBusyTries = 3;  // of one that it refused: a transfer that has just ended lets go a little later
 constexpr int64_t kPauseNanos = 20'000;
 
 alignas(4096) const char kZeros[4096] = {};

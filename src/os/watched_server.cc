@@ -30,8 +30,8 @@ absl::Status WatchedMemory::Watch(char* begin, Bytes size, Bytes granule, Watche
   size_ = size;
   granule_ = granule;
   if (!options_.kernel_faults) return absl::OkStatus();
-  void* const flags = mmap(nullptr, size / granule, PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* const flags =
+      mmap(nullptr, size / granule, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (flags == MAP_FAILED) return absl::ResourceExhaustedError(absl::StrCat("mmap: ", strerror(errno)));
   loose_flags_ = static_cast<uint8_t*>(flags);
   most_loose_ = options_.most_loose_holes >= 0 ? options_.most_loose_holes : MaxMapCount() / kShareOfMappings;

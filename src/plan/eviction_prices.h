@@ -2,11 +2,11 @@
 //
 // The step as a linear program: no layer holds more frames than its cap, no transfer takes link time that its layer
 // doesn't have unless the step waits, and the step waits as little as it can. Prices on frames and link time take it
-// apart into a small choice for each granule (gap_moves.h). Any prices, those of the link at most one, give a bound that
-// no choice of gaps is better than (DESIGN: Planning); the best ones are approached by the volume algorithm (Barahona
-// and Anbil, "The volume algorithm: producing primal solutions with a subgradient method", Mathematical Programming 87,
-// 2000). It bounds this model, in which a transfer has its frame for the whole of a layer: not yet the real step, in
-// which it has it for as long as it lasts.
+// apart into a small choice for each granule (gap_moves.h). Any prices, those of the link at most one, give a bound
+// that no choice of gaps is better than (DESIGN: Planning); the best ones are approached by the volume algorithm
+// (Barahona and Anbil, "The volume algorithm: producing primal solutions with a subgradient method", Mathematical
+// Programming 87, 2000). It bounds this model, in which a transfer has its frame for the whole of a layer: not yet the
+// real step, in which it has it for as long as it lasts.
 //
 // Thread safety: pure functions.
 #ifndef THERMOCLINE_PLAN_EVICTION_PRICES_H_

@@ -1,7 +1,8 @@
-// Gaps: the stretches between two uses of a granule in which its frame could serve another one. What a planner that knows
-// the future chooses from.
+// Gaps: the stretches between two uses of a granule in which its frame could serve another one. What a planner that
+// knows the future chooses from.
 //
-// Positions are layers counted on: a gap that begins in layer 7 of 10 and ends in layer 2 of the next step goes from 7 to
+// Positions are layers counted on: a gap that begins in layer 7 of 10 and ends in layer 2 of the next step goes from 7
+// to
 // 12. Thread safety: pure functions over plain data.
 #ifndef THERMOCLINE_PLAN_GAPS_H_
 #define THERMOCLINE_PLAN_GAPS_H_
@@ -23,9 +24,9 @@ struct Gap {
   int32_t granule = 0;  // index into the timeline
   int32_t use = 0;      // index of the use that it follows
   GapKind kind = GapKind::kDead;
-  int32_t begin = 0;       // position of the last layer that still needs the frame
-  int32_t end = 0;         // position of the next layer that needs it: free in between, at most
-  int32_t last_write = 0;  // position of the last write before it (<= begin); only for live gaps
+  int32_t begin = 0;        // position of the last layer that still needs the frame
+  int32_t end = 0;          // position of the next layer that needs it: free in between, at most
+  int32_t last_write = 0;   // position of the last write before it (<= begin); only for live gaps
   bool forced = false;      // must be given up: a layer below the floor leaves no room
   bool late_write = false;  // its write-back waits for the last read, not only for the last write
 
@@ -42,7 +43,8 @@ struct Gap {
   int32_t write_at = kAtOnce;
 };
 
-// The gaps of every granule, ordered by granule and position. A granule that is never touched has one gap of a whole step.
+// The gaps of every granule, ordered by granule and position. A granule that is never touched has one gap of a whole
+// step.
 std::vector<Gap> MakeGaps(const GranuleTimeline& timeline);
 
 // Lets write-backs wait for the last read where reads end soon after the last write. `starts`: as StartTimes.

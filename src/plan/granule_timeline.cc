@@ -94,8 +94,8 @@ class Builder {
     uses->resize(kept);
   }
 
-  // The distance to the next use, and how long the content lives until then. A tensor that is in the granule, alive, but
-  // not touched in this layer counts too: its content must survive, and be there, as well.
+  // The distance to the next use, and how long the content lives until then. A tensor that is in the granule, alive,
+  // but not touched in this layer counts too: its content must survive, and be there, as well.
   void Finish(const std::vector<int32_t>& tensors, size_t i, std::vector<GranuleUse>* uses) const {
     GranuleUse& use = (*uses)[i];
     const int32_t to_next = Distance(use.layer, (*uses)[(i + 1) % uses->size()].layer, layers_);

@@ -24,8 +24,8 @@ struct GranuleUse {
   bool live_before = false;    // holds live content when the layer starts
   bool needs_content = false;  // ... and some of it is not overwritten unread
   int32_t next = 0;            // layers until the next use of this granule; the step's length when this is the only one
-  int32_t live_for = 0;        // layers after this one in which it holds live content, at most `next`: 0 when the content
-                               // dies in this layer, `next` when it is still needed then
+  int32_t live_for = 0;  // layers after this one in which it holds live content, at most `next`: 0 when the content
+                         // dies in this layer, `next` when it is still needed then
   bool operator==(const GranuleUse&) const = default;
 };
 

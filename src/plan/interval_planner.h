@@ -1,11 +1,11 @@
 // IntervalPlanner: the paper's method (Ren et al., Sentinel, HPCA 2021), complete.
 //
-// Short-lived tensors get a region sized by their peak, RS, always fast. The step is cut into intervals of MIL layers. At
-// an interval's start, what the next interval needs is prefetched, the most accessed first; in its middle, what the next
-// doesn't need is evicted. MIL is the one that minimises the exposed time, sum over intervals of max(0, bytes / BW - T),
-// among those that fit in space, Tensor(MIL) <= S - RS, and in time, Tensor(MIL) / BW <= T(MIL). At an interval's end
-// either all has arrived (case 1), or there was no fast space left (case 2) or no time (case 3): the rest is then waited
-// for, or left where it is: used there where compute can, else fetched by the touch that finds it missing.
+// Short-lived tensors get a region sized by their peak, RS, always fast. The step is cut into intervals of MIL layers.
+// At an interval's start, what the next interval needs is prefetched, the most accessed first; in its middle, what the
+// next doesn't need is evicted. MIL is the one that minimises the exposed time, sum over intervals of max(0, bytes / BW
+// - T), among those that fit in space, Tensor(MIL) <= S - RS, and in time, Tensor(MIL) / BW <= T(MIL). At an interval's
+// end either all has arrived (case 1), or there was no fast space left (case 2) or no time (case 3): the rest is then
+// waited for, or left where it is: used there where compute can, else fetched by the touch that finds it missing.
 // Thread safety: const and stateless. Errors: see planner.h.
 #ifndef THERMOCLINE_PLAN_INTERVAL_PLANNER_H_
 #define THERMOCLINE_PLAN_INTERVAL_PLANNER_H_
@@ -29,14 +29,14 @@ struct IntervalOptions {
 // How well one interval length does, by the paper's formulas.
 struct IntervalScore {
   int interval_layers = 0;
-  Bytes largest;                // Tensor(MIL): the most bytes that one interval needs
-  bool fits_space = false;      // largest <= S - RS
-  bool fits_time = false;       // in every interval bytes / BW <= T
-  double exposed_seconds = 0;   // sum over intervals of max(0, bytes / BW - T)
+  Bytes largest;               // Tensor(MIL): the most bytes that one interval needs
+  bool fits_space = false;     // largest <= S - RS
+  bool fits_time = false;      // in every interval bytes / BW <= T
+  double exposed_seconds = 0;  // sum over intervals of max(0, bytes / BW - T)
 };
 
-// Scores interval lengths 1, 2, 3, ... up to the step's length. `migratable` has the granules outside of the short-lived
-// region, `room` is S - RS.
+// Scores interval lengths 1, 2, 3, ... up to the step's length. `migratable` has the granules outside of the
+// short-lived region, `room` is S - RS.
 std::vector<IntervalScore> ScoreIntervals(const GranuleTimeline& migratable, const std::vector<double>& layer_seconds,
                                           Bytes granule, Bytes room, BytesPerSecond rate);
 

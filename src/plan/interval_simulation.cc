@@ -13,8 +13,8 @@ constexpr int kMaxSteps = 12;
 // What a simulated step knows about a granule.
 struct GranuleState {
   bool resident = false;
-  bool dirty = false;          // its slow copy is stale
-  int32_t live_until = -1;     // position, counted on from this step's start
+  bool dirty = false;       // its slow copy is stale
+  int32_t live_until = -1;  // position, counted on from this step's start
   int32_t last_use = -1;
   bool operator==(const GranuleState&) const = default;
 };
@@ -22,12 +22,16 @@ struct GranuleState {
 class Simulation {
  public:
   Simulation(const GranuleTimeline& timeline, const IntervalSimulationOptions& options)
-      : timeline_(timeline), options_(options), states_(timeline.granules.size()), uses_at_(timeline.layers),
+      : timeline_(timeline),
+        options_(options),
+        states_(timeline.granules.size()),
+        uses_at_(timeline.layers),
         actions_(timeline.layers) {
     for (size_t g = 0; g < timeline.granules.size(); ++g) {
       const GranuleLife& life = timeline.granules[g];
       for (size_t u = 0; u < life.uses.size(); ++u) uses_at_[life.uses[u].layer].emplace_back(g, u);
-      if (!life.uses.empty()) states_[g].live_until = life.uses.back().layer - timeline.layers + life.uses.back().live_for;
+      if (!life.uses.empty())
+        states_[g].live_until = life.uses.back().layer - timeline.layers + life.uses.back().live_for;
       states_[g].dirty = true;
     }
     FillAtStart();
@@ -90,8 +94,7 @@ class Simulation {
     const int32_t layer = from % timeline_.layers;
     const auto it = std::lower_bound(uses.begin(), uses.end(), layer,
                                      [](const GranuleUse& use, int32_t l) { return use.layer < l; });
-    const int32_t distance =
-        it != uses.end() ? it->layer - layer : uses.front().layer + timeline_.layers - layer;
+    const int32_t distance = it != uses.end() ? it->layer - layer : uses.front().layer + timeline_.layers - layer;
     return from + distance;
   }
 
@@ -238,8 +241,7 @@ class Simulation {
 
 }  // namespace
 
-void SimulateIntervals(const GranuleTimeline& timeline, const IntervalSimulationOptions& options,
-                       MigrationPlan* plan) {
+void SimulateIntervals(const GranuleTimeline& timeline, const IntervalSimulationOptions& options, MigrationPlan* plan) {
   Simulation(timeline, options).Run(plan);
 }
 

@@ -89,10 +89,12 @@ std::vector<int32_t> OrderOf(PackOrder order, const std::vector<Bundle>& bundles
     const Block& block = bundles[i].block;
     const int64_t length = block.life.length();
     switch (order) {
-      case PackOrder::kSize: return std::make_tuple(-block.bytes, -length, block.life.begin);
-      case PackOrder::kBirth: return std::make_tuple(block.life.begin2 >= 0 ? int64_t{-1} : block.life.begin, -length,
-                                                     -block.bytes);
-      case PackOrder::kLifetime: return std::make_tuple(-length, -block.bytes, block.life.begin);
+      case PackOrder::kSize:
+        return std::make_tuple(-block.bytes, -length, block.life.begin);
+      case PackOrder::kBirth:
+        return std::make_tuple(block.life.begin2 >= 0 ? int64_t{-1} : block.life.begin, -length, -block.bytes);
+      case PackOrder::kLifetime:
+        return std::make_tuple(-length, -block.bytes, block.life.begin);
     }
     return std::make_tuple(int64_t{0}, int64_t{0}, int64_t{0});
   };
@@ -134,8 +136,7 @@ Bytes Footprint(const profile::Profile& profile, const Layout& layout, Bytes gra
 
 }  // namespace
 
-Layout MakeLayoutBy(PackOrder order, const profile::Profile& profile, Bytes granule, int64_t base,
-                    ShortLived where) {
+Layout MakeLayoutBy(PackOrder order, const profile::Profile& profile, Bytes granule, int64_t base, ShortLived where) {
   Layout layout;
   layout.offsets.resize(profile.tensors.size(), 0);
   std::vector<int32_t> short_lived;

@@ -1,7 +1,7 @@
 // Layout: an address for every tensor of a step, solved once so that steady-state allocation is a table look-up.
 //
-// Tensors with a fixed offset stay. The others get 4 KiB aligned offsets from `base` on, in two regions: short-lived ones
-// (born and freed within one layer) first, then the migratable ones. Tensors that are alive at the same time never
+// Tensors with a fixed offset stay. The others get 4 KiB aligned offsets from `base` on, in two regions: short-lived
+// ones (born and freed within one layer) first, then the migratable ones. Tensors that are alive at the same time never
 // overlap; tensors with disjoint lives share addresses, so that the regions end close to the peaks of their live bytes.
 // Small tensors with the same life are laid side by side, so that a granule moves only when all of it should.
 // Thread safety: pure functions. REQUIRES: profile::Validate(profile).ok(), granule > 0.

@@ -49,7 +49,7 @@ void LayWrites(const std::vector<Gap>& gaps, const std::vector<double>& starts, 
   const double step = starts.back();
   const int64_t layers = static_cast<int64_t>(starts.size()) - 1;
   std::vector<std::pair<double, Transfers*>> order;  // release within the step
-  std::vector<Busy> around;  // busy over three steps, the first of them before the start
+  std::vector<Busy> around;                          // busy over three steps, the first of them before the start
   for (int round = -1; round <= 2; ++round) {
     for (const Busy& b : busy) around.push_back({b.start + round * step, b.end + round * step});
   }

@@ -35,8 +35,8 @@ struct Transfers {
 // The transfers of all evicted gaps, without times. REQUIRES: gaps in the order of MakeGaps.
 std::vector<Transfers> CollectTransfers(const std::vector<Gap>& gaps, int32_t layers);
 
-// Schedules the transfers of all evicted gaps. A gap writes back when its granule was written since the last evicted gap
-// of the same granule.
+// Schedules the transfers of all evicted gaps. A gap writes back when its granule was written since the last evicted
+// gap of the same granule.
 std::vector<Transfers> ScheduleLink(const std::vector<Gap>& gaps, const std::vector<double>& starts,
                                     const LinkModel& link);
 

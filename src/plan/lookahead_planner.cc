@@ -34,14 +34,11 @@ struct Variant {
   double guard;    // fetches end this many transfers before their deadline
   double stretch;  // transfers are taken to last this many times longer
 };
-// The third takes a link for granted that is twice as fast. What is then late costs less, where most of a step keeps the
-// link busy anyway, than the frames that longer transfers would have held.
-constexpr Variant kVariants[] = {{Choice::kFarthestFirst, 0.1, 2, 1.1},
-                                 {Choice::kFarthestFirst, 0.1, 6, 1.3},
-                                 {Choice::kFarthestFirst, 0.1, 2, 0.5},
-                                 {Choice::kFarthestFirst, 0.0, 2, 1.0},
-                                 {Choice::kFarthestFirst, 0.3, 4, 1.2},
-                                 {Choice::kFarthestFirst, 0.1, 12, 1.5}};
+// The third takes a link for granted that is twice as fast. What is then late costs less, where most of a step keeps
+// the link busy anyway, than the frames that longer transfers would have held.
+constexpr Variant kVariants[] = {{Choice::kFarthestFirst, 0.1, 2, 1.1}, {Choice::kFarthestFirst, 0.1, 6, 1.3},
+                                 {Choice::kFarthestFirst, 0.1, 2, 0.5}, {Choice::kFarthestFirst, 0.0, 2, 1.0},
+                                 {Choice::kFarthestFirst, 0.3, 4, 1.2}, {Choice::kFarthestFirst, 0.1, 12, 1.5}};
 // Takes a hundred times as long, and is tried where the others leave the step waiting.
 constexpr Variant kPricedVariant = {Choice::kByPrices, 0, 0, 1};
 constexpr double kWorthPricing = 0.005;  // of a step spent waiting

@@ -4,8 +4,8 @@
 //
 // In short: (1) an address layout; (2) the gaps of every granule; (3) evict gaps until each layer fits, with the layers
 // that transfers take counted as occupied; (4) schedule the link, correct the free stretches by it, back to (3) until
-// both agree; (5) start fetches earlier where frames are idle; (6) several variants of this are replayed in virtual time
-// (replay.h), the fastest is the plan.
+// both agree; (5) start fetches earlier where frames are idle; (6) several variants of this are replayed in virtual
+// time (replay.h), the fastest is the plan.
 //
 // Which gap reaches farthest is a poor guide when the link is nearly full: it knows nothing of write-backs and of when
 // they go. With `by_prices`, where all variants leave the step waiting, (3) and (4) are done together, by prices on the

@@ -13,7 +13,8 @@
 
 namespace thermocline::plan {
 
-// "lookahead", "lagrangian", "interval", "first_touch", "lru". absl::InvalidArgumentError listing the known names for any other.
+// "lookahead", "lagrangian", "interval", "first_touch", "lru". absl::InvalidArgumentError listing the known names for
+// any other.
 absl::StatusOr<std::unique_ptr<Planner>> MakePlanner(absl::string_view name);
 
 // The planners whose plans a running program tries in real steps, to keep the fastest: the one of that name, and those

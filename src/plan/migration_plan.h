@@ -46,7 +46,7 @@ struct Placement {
 
 struct Fetch {
   GranuleId granule;
-  LayerId deadline;         // must be resident when this layer starts
+  LayerId deadline;          // must be resident when this layer starts
   bool for_writing = false;  // will be written before it leaves: map it writable at once
 };
 
@@ -71,7 +71,7 @@ struct MigrationPlan {
   int interval_layers = 0;  // MIL, for the planners that have one
   bool waits = true;  // a layer waits for its `need` before it computes; false: only touches wait for what is away
   std::vector<Placement> placements;
-  std::vector<LayerActions> layers;  // cyclic: after the last comes the first
+  std::vector<LayerActions> layers;          // cyclic: after the last comes the first
   std::vector<GranuleId> resident_at_start;  // when layer 0 starts, before its actions, in the steady state
 
   // What the planner expects of a step.

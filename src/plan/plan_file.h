@@ -1,11 +1,10 @@
 // Plans as files: a MigrationPlan to JSON and back, so that a second run needs no profiled step.
 //
-// Format version 1: one object; hashes are strings of 16 hexadecimal digits, ids of granules are numbers. Unknown members
-// are ignored, another version is refused.
-// Thread safety: pure functions but for the file itself.
-// Errors: InvalidArgument "NAME:LINE:COLUMN: what is wrong" for anything that is no plan: wrong types, numbers out of
-// range, text cut short or nested too deep; the errno's status for a file that can't be read or written. Nothing half
-// written is left.
+// Format version 1: one object; hashes are strings of 16 hexadecimal digits, ids of granules are numbers. Unknown
+// members are ignored, another version is refused. Thread safety: pure functions but for the file itself. Errors:
+// InvalidArgument "NAME:LINE:COLUMN: what is wrong" for anything that is no plan: wrong types, numbers out of range,
+// text cut short or nested too deep; the errno's status for a file that can't be read or written. Nothing half written
+// is left.
 #ifndef THERMOCLINE_PLAN_PLAN_FILE_H_
 #define THERMOCLINE_PLAN_PLAN_FILE_H_
 

@@ -131,8 +131,7 @@ std::vector<double> LayerSeconds(const profile::Profile& profile) {
   return seconds;
 }
 
-absl::StatusOr<ReplayResult> PredictWith(const profile::Profile& profile, const Machine& machine,
-                                         MigrationPlan* plan) {
+absl::StatusOr<ReplayResult> PredictWith(const profile::Profile& profile, const Machine& machine, MigrationPlan* plan) {
   absl::StatusOr<ReplayResult> replay = Replay(profile, machine, *plan);
   if (!replay.ok()) return replay;
   plan->predicted_seconds = replay->seconds;

@@ -39,7 +39,8 @@ class PlanParser {
   }
 
  private:
-  static void ReadIds(JsonObjectReader& reader, absl::string_view name, Presence presence, std::vector<GranuleId>* out) {
+  static void ReadIds(JsonObjectReader& reader, absl::string_view name, Presence presence,
+                      std::vector<GranuleId>* out) {
     std::vector<int64_t> ids;
     reader.Integers(name, presence, 0, kMaxGranule, &ids);
     for (const int64_t id : ids) out->push_back(GranuleId(static_cast<uint32_t>(id)));
@@ -90,8 +91,8 @@ class PlanParser {
     placement.ordinal = static_cast<int32_t>(ordinal);
     const std::optional<Region> named = RegionNamed(region);
     if (reader.ok() && !named) {
-      reader.Refuse(node, absl::StrCat("has region '", region.substr(0, 40),
-                                       "'; it must be short_lived, migratable or fixed"));
+      reader.Refuse(
+          node, absl::StrCat("has region '", region.substr(0, 40), "'; it must be short_lived, migratable or fixed"));
     }
     if (reader.ok() && placement.offset > kMaxOffset - placement.bytes.count()) {
       reader.Refuse(node, "ends beyond 2^62 bytes");
@@ -154,8 +155,8 @@ class PlanParser {
     for (int64_t l = 0; l < layers; ++l) {
       for (const Fetch& fetch : plan_.layers[l].fetch) {
         if (fetch.deadline.value() < layers) continue;
-        return Wrong(absl::StrCat("has a fetch in layer ", l, " with deadline ", fetch.deadline.value(),
-                                  ", but only ", layers, " layers (from 0)"));
+        return Wrong(absl::StrCat("has a fetch in layer ", l, " with deadline ", fetch.deadline.value(), ", but only ",
+                                  layers, " layers (from 0)"));
       }
     }
     for (const Placement& placement : plan_.placements) {

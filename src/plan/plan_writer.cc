@@ -27,17 +27,16 @@ Json ToJson(const LayerActions& actions) {
   add("write_back", actions.write_back);
   add("provide", actions.provide);
   for (const Fetch& fetch : actions.fetch) {
-    json["fetch"].push_back({{"granule", fetch.granule.value()},
-                             {"deadline", fetch.deadline.value()},
-                             {"for_writing", fetch.for_writing}});
+    json["fetch"].push_back(
+        {{"granule", fetch.granule.value()}, {"deadline", fetch.deadline.value()}, {"for_writing", fetch.for_writing}});
   }
   add("need", actions.need);
   return json;
 }
 
 Json ToJson(const Placement& placement) {
-  return {{"tensor", placement.tensor.value()}, {"birth_layer", placement.birth.value()},
-          {"ordinal", placement.ordinal},       {"bytes", placement.bytes.count()},
+  return {{"tensor", placement.tensor.value()},     {"birth_layer", placement.birth.value()},
+          {"ordinal", placement.ordinal},           {"bytes", placement.bytes.count()},
           {"region", RegionName(placement.region)}, {"offset", placement.offset}};
 }
 

@@ -16,9 +16,9 @@ namespace thermocline::plan {
 struct PlannerInput {
   const profile::Profile* profile = nullptr;
   Machine machine;
-  Bytes budget;                   // hard cap on fast bytes, small objects and pinned granules already taken off
-  Bytes granule_bytes = MiB(2);   // the unit that moves
-  int64_t layout_base = 0;        // where in the arena new tensors may lie, a multiple of granule_bytes
+  Bytes budget;                  // hard cap on fast bytes, small objects and pinned granules already taken off
+  Bytes granule_bytes = MiB(2);  // the unit that moves
+  int64_t layout_base = 0;       // where in the arena new tensors may lie, a multiple of granule_bytes
   // A plan for the same tensors, granules and base: each keeps the place that it has there, only what moves when is
   // decided anew. nullptr: the layout is solved.
   const MigrationPlan* layout_of = nullptr;

@@ -13,9 +13,12 @@ namespace thermocline::plan {
 
 inline const char* RegionName(Region region) {
   switch (region) {
-    case Region::kShortLived: return "short_lived";
-    case Region::kMigratable: return "migratable";
-    case Region::kFixed: return "fixed";
+    case Region::kShortLived:
+      return "short_lived";
+    case Region::kMigratable:
+      return "migratable";
+    case Region::kFixed:
+      return "fixed";
   }
   return "unknown";
 }

@@ -26,13 +26,13 @@ struct Granule {
   State state = State::kAway;
   WriteState write = WriteState::kNone;
   Hold hold = Hold::kAsPlanned;
-  bool dirty = false;           // the slow copy is not what the frame holds
-  bool rewritten = false;       // touched since its write-back was queued
+  bool dirty = false;      // the slow copy is not what the frame holds
+  bool rewritten = false;  // touched since its write-back was queued
   bool release_pending = false;
   bool always_live = false;
-  int64_t live_until = -1;      // the last position in which it holds live content
+  int64_t live_until = -1;  // the last position in which it holds live content
   int64_t last_use = std::numeric_limits<int64_t>::min();
-  int64_t wanted_at = -1;       // the position that needs it, or uses it, last seen
+  int64_t wanted_at = -1;  // the position that needs it, or uses it, last seen
   int64_t deadline = 0;
 };
 
@@ -454,8 +454,8 @@ absl::StatusOr<ReplayResult> ReplayHolding(const profile::Profile& profile, cons
     return absl::InvalidArgumentError("replay: the machine has no slow tier with bandwidth in both directions");
   }
   if (plan.layers.size() != profile.layers.size() || plan.granule_bytes <= Bytes(0)) {
-    return absl::InvalidArgumentError(absl::StrCat("replay: the plan has ", plan.layers.size(),
-                                                   " layers, the profile ", profile.layers.size()));
+    return absl::InvalidArgumentError(
+        absl::StrCat("replay: the plan has ", plan.layers.size(), " layers, the profile ", profile.layers.size()));
   }
   const std::vector<int64_t> offsets = OffsetsOf(plan, profile);
   for (size_t i = 0; i < offsets.size(); ++i) {

@@ -1,7 +1,7 @@
 // Replay: what a step costs when a MigrationPlan is executed, in virtual time, the way the migration engine does it:
 // releases, write-backs, provides and fetches at the start of each layer in this order, fetches in the order of their
-// deadlines as frames come free, and demand for what the plan has not brought. Granules can be held against the plan, to
-// see what their place is worth.
+// deadlines as frames come free, and demand for what the plan has not brought. Granules can be held against the plan,
+// to see what their place is worth.
 //
 // Thread safety: pure function. Errors: absl::InvalidArgumentError when the plan doesn't belong to the profile or the
 // machine has no bandwidth.
@@ -30,11 +30,11 @@ struct ReplayResult {
   std::vector<double> exposed_per_layer;
   Bytes in;
   Bytes out;
-  int64_t peak_frames = 0;        // in use at the same time, those in flight included
-  int64_t demand_fetches = 0;     // touched or needed, but never fetched by the plan
-  int64_t late_fetches = 0;       // fetched by the plan, but waited for
-  int64_t forced_evictions = 0;   // the plan left no frame where it needed one
-  int64_t frame_waits = 0;        // layers that waited until a frame's write-back was over
+  int64_t peak_frames = 0;              // in use at the same time, those in flight included
+  int64_t demand_fetches = 0;           // touched or needed, but never fetched by the plan
+  int64_t late_fetches = 0;             // fetched by the plan, but waited for
+  int64_t forced_evictions = 0;         // the plan left no frame where it needed one
+  int64_t frame_waits = 0;              // layers that waited until a frame's write-back was over
   std::vector<ForcedEviction> evicted;  // forced, or for what was touched and not there
 };
 

@@ -60,7 +60,8 @@ bool Residency::FollowsEvictedLife(int32_t i) const {
   const Gap& gap = (*gaps_)[i];
   if (gap.kind != GapKind::kDead || i == 0) return false;
   const Gap& before = (*gaps_)[i - 1];
-  return before.kind == GapKind::kLiveToDeath && before.granule == gap.granule && before.use == gap.use && before.evicted;
+  return before.kind == GapKind::kLiveToDeath && before.granule == gap.granule && before.use == gap.use &&
+         before.evicted;
 }
 
 int32_t Residency::Excess() const {

@@ -1,9 +1,8 @@
 // Residency: chooses which gaps give up their frame, so that every layer fits the frames that there are.
 //
-// Starts from everything resident and goes through the step in its order; wherever a layer is over its cap, the gap that
-// reaches farthest gives way (Belady's rule), dead gaps first, clean ones before dirty ones of similar reach. What turns
-// out not to be needed is taken back.
-// Thread safety: a Residency belongs to one thread.
+// Starts from everything resident and goes through the step in its order; wherever a layer is over its cap, the gap
+// that reaches farthest gives way (Belady's rule), dead gaps first, clean ones before dirty ones of similar reach. What
+// turns out not to be needed is taken back. Thread safety: a Residency belongs to one thread.
 #ifndef THERMOCLINE_PLAN_RESIDENCY_H_
 #define THERMOCLINE_PLAN_RESIDENCY_H_
 

@@ -24,8 +24,7 @@ int64_t LastTick(const Profile& profile, bool events) {
 
 Lifetime LifetimeOf(const Tensor& tensor, bool events, int64_t last) {
   if (tensor.persistent()) return {0, last};
-  const int64_t birth =
-      tensor.birth == kNoLayer ? 0 : (events ? tensor.birth_event : int64_t{tensor.birth.value()});
+  const int64_t birth = tensor.birth == kNoLayer ? 0 : (events ? tensor.birth_event : int64_t{tensor.birth.value()});
   const int64_t end = events ? tensor.death_event : int64_t{tensor.death.value()} + 1;
   const bool wraps = tensor.birth != kNoLayer && (events ? end < birth : tensor.death < tensor.birth);
   if (!wraps) return {birth, std::max(end, birth)};

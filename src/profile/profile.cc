@@ -77,8 +77,9 @@ absl::Status ValidateAccesses(const Tensor& tensor, int32_t layers) {
     }
     if (access.pages < 0) return Refuse("tensor", id, absl::StrCat("page accesses in layer ", layer, " are negative"));
     if (!AliveIn(tensor, access.layer)) {
-      return Refuse("tensor", id, absl::StrCat("touched in layer ", layer, ", in which it is not alive (born ",
-                                               tensor.birth.value(), ", freed ", tensor.death.value(), ")"));
+      return Refuse("tensor", id,
+                    absl::StrCat("touched in layer ", layer, ", in which it is not alive (born ", tensor.birth.value(),
+                                 ", freed ", tensor.death.value(), ")"));
     }
   }
   return absl::OkStatus();
@@ -91,8 +92,9 @@ absl::Status ValidateTensor(const Tensor& tensor, int32_t layers) {
   }
   for (const LayerId layer : {tensor.birth, tensor.death}) {
     if (layer < kNoLayer || layer.value() >= layers) {
-      return Refuse("tensor", id, absl::StrCat("born or freed in layer ", layer.value(), ", but layers go from 0 to ",
-                                               layers - 1, " (-1: before or after the step)"));
+      return Refuse("tensor", id,
+                    absl::StrCat("born or freed in layer ", layer.value(), ", but layers go from 0 to ", layers - 1,
+                                 " (-1: before or after the step)"));
     }
   }
   if (tensor.ordinal < -1) return Refuse("tensor", id, "its ordinal must be -1 or a position");
@@ -216,9 +218,10 @@ uint64_t ContentHash(const Profile& profile) {
   }
   hash.Add(static_cast<int64_t>(profile.tensors.size()));
   for (const Tensor& tensor : profile.tensors) {
-    for (const int64_t value : {tensor.id.value(), tensor.bytes.count(), int64_t{tensor.birth.value()},
-                                int64_t{tensor.death.value()}, int64_t{tensor.ordinal}, tensor.birth_event,
-                                tensor.death_event, tensor.fixed_offset, static_cast<int64_t>(tensor.accesses.size())}) {
+    for (const int64_t value :
+         {tensor.id.value(), tensor.bytes.count(), int64_t{tensor.birth.value()}, int64_t{tensor.death.value()},
+          int64_t{tensor.ordinal}, tensor.birth_event, tensor.death_event, tensor.fixed_offset,
+          static_cast<int64_t>(tensor.accesses.size())}) {
       hash.Add(value);
     }
     for (const Access& access : tensor.accesses) {

@@ -31,12 +31,12 @@ struct RunTier {
 
 struct RunStep {
   double seconds = 0;
-  double exposed_seconds = 0;  // of these, waiting for data or for frames
-  Bytes bytes_in;              // slow to fast
-  Bytes bytes_out;             // fast to slow
-  int64_t demand_fetches = 0;  // granules fetched because they were touched
-  bool profiled = false;       // the step in which the accesses were recorded: slower than the others
-  std::string planner;         // of the plan that it ran by; empty: by demand
+  double exposed_seconds = 0;    // of these, waiting for data or for frames
+  Bytes bytes_in;                // slow to fast
+  Bytes bytes_out;               // fast to slow
+  int64_t demand_fetches = 0;    // granules fetched because they were touched
+  bool profiled = false;         // the step in which the accesses were recorded: slower than the others
+  std::string planner;           // of the plan that it ran by; empty: by demand
   double predicted_seconds = 0;  // what that plan expected of a step; 0: nothing is known
   double predicted_exposed_seconds = 0;
 
@@ -50,9 +50,9 @@ struct RunLayer {
   double end = 0;
   double exposed_seconds = 0;
   double predicted_exposed_seconds = -1;  // by its plan; -1: unknown
-  Bytes fast_bytes;  // resident when the layer ends
-  Bytes slow_bytes;  // with a copy in the slow tier and none in fast memory, when the layer ends
-  Bytes bytes_in;    // moved while it ran
+  Bytes fast_bytes;                       // resident when the layer ends
+  Bytes slow_bytes;                       // with a copy in the slow tier and none in fast memory, when the layer ends
+  Bytes bytes_in;                         // moved while it ran
   Bytes bytes_out;
 
   bool operator==(const RunLayer&) const = default;

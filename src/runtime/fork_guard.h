@@ -1,5 +1,5 @@
-// ForkGuard: makes fork safe for every runtime of the process. Around a fork no transfer is in flight; the parent keeps the
-// slots that the child may still read until every such child has ended or called exec.
+// ForkGuard: makes fork safe for every runtime of the process. Around a fork no transfer is in flight; the parent keeps
+// the slots that the child may still read until every such child has ended or called exec.
 //
 // Thread safety: any thread. Ownership: a runtime is registered until it unregisters itself.
 #ifndef THERMOCLINE_RUNTIME_FORK_GUARD_H_

@@ -2,9 +2,9 @@
 //
 // A training program allocates the same sizes from the same places in every step. The period is looked for from the end
 // backwards, so that start-up, an evaluation phase or another batch size before it don't matter. Three things keep the
-// repeats within a step (equal blocks of a network) from being taken for it: what repeats must hold for two whole periods,
-// must free as much as it allocates, and of several the one that explains most of the past is chosen.
-// Thread safety: pure functions and plain data. Ownership: by value. Errors: none; std::nullopt where there is no rhythm.
+// repeats within a step (equal blocks of a network) from being taken for it: what repeats must hold for two whole
+// periods, must free as much as it allocates, and of several the one that explains most of the past is chosen. Thread
+// safety: pure functions and plain data. Ownership: by value. Errors: none; std::nullopt where there is no rhythm.
 #ifndef THERMOCLINE_RUNTIME_RHYTHM_H_
 #define THERMOCLINE_RUNTIME_RHYTHM_H_
 

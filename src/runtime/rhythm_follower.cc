@@ -81,8 +81,8 @@ bool RhythmFollower::SearchIn(Stream& stream) {
   return true;
 }
 
-// What is followed may be a repeat within the step, which the step's other events disturb in every round: then there is a
-// longer rhythm. Said once; the search that follows finds it.
+// What is followed may be a repeat within the step, which the step's other events disturb in every round: then there is
+// a longer rhythm. Said once; the search that follows finds it.
 bool RhythmFollower::FindsLonger() {
   if (missed_ == missed_at_search_ || known_[followed_].rhythm.allocations >= kFewestOfAStep) return false;
   Stream* stream = followed_thread_ == nullptr ? &all_ : &StreamOf(followed_thread_);

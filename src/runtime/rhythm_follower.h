@@ -1,5 +1,5 @@
-// RhythmFollower: listens to a program's large allocations and frees, finds their rhythm, and says for each event where in
-// the step it stands. It decides; the runtime acts.
+// RhythmFollower: listens to a program's large allocations and frees, finds their rhythm, and says for each event where
+// in the step it stands. It decides; the runtime acts.
 //
 // The thread that allocates is listened to on its own, and all threads together: a program that works on one thread is
 // found in the one, whatever others do beside it; one that passes the step from thread to thread in the other. Rhythms
@@ -25,7 +25,7 @@ struct Cue {
     kLost,   // the rhythm was followed and is no more
   };
   Action action = Action::kNone;
-  int32_t rhythm = -1;   // of the step: equal numbers for equal rhythms, never used for another one
+  int32_t rhythm = -1;  // of the step: equal numbers for equal rhythms, never used for another one
   int32_t layer = 0;
   int32_t ordinal = -1;  // of an allocation in its layer; -1: not part of the rhythm
 };
@@ -34,8 +34,8 @@ class RhythmFollower {
  public:
   explicit RhythmFollower(const RhythmOptions& options = {}) : options_(options) {}
 
-  // `thread`: any value that tells threads apart. `worthwhile`: a rhythm that were found now would be followed; while it
-  // is false the follower only listens.
+  // `thread`: any value that tells threads apart. `worthwhile`: a rhythm that were found now would be followed; while
+  // it is false the follower only listens.
   Cue OnEvent(const RhythmEvent& event, const void* thread, bool worthwhile);
 
   bool following() const { return followed_ >= 0 && started_; }
@@ -47,7 +47,8 @@ class RhythmFollower {
   const Rhythm& rhythm() const { return known_[followed_].rhythm; }
   int64_t found() const { return found_; }
   int64_t lost() const { return lost_; }
-  // Of allocations that were expected and did not come, and that came and were not expected, in steps that were followed.
+  // Of allocations that were expected and did not come, and that came and were not expected, in steps that were
+  // followed.
   int64_t missed() const { return missed_; }
 
  private:

@@ -20,7 +20,7 @@ struct StepRecord {
   Bytes bytes_out;
   int64_t demand_fetches = 0;
   bool profiled = false;
-  std::string planner;  // of the plan that it ran by; empty: by demand
+  std::string planner;           // of the plan that it ran by; empty: by demand
   double predicted_seconds = 0;  // what that plan expected; 0: nothing
   double predicted_exposed_seconds = 0;
 };

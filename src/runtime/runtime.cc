@@ -34,8 +34,8 @@ constexpr int64_t kMeasuredShareOfCap = 8;
 constexpr int64_t kFewestMeasured = 8;
 constexpr BytesPerSecond kAssumedSpeed(1e9);
 constexpr size_t kMostLogged = 1 << 16;
-// In fewer frames there is nothing to arrange: what one layer needs thrashes, plan or not, and a plan's arrivals make it
-// worse. A budget that is lowered later may go below; that is slow, and right.
+// In fewer frames there is nothing to arrange: what one layer needs thrashes, plan or not, and a plan's arrivals make
+// it worse. A budget that is lowered later may go below; that is slow, and right.
 constexpr int64_t kFewestPlannedFrames = 8;
 
 }  // namespace
@@ -150,8 +150,7 @@ absl::Status Runtime::MeasureLink() {
   // What is fetched ahead of time stands behind a queue of its like.
   const migrate::MoverOptions queue;
   spec.latency_seconds =
-      speed->latency_seconds +
-      SecondsFor(settings_.granule_bytes * queue.Depth(settings_.granule_bytes), speed->mixed);
+      speed->latency_seconds + SecondsFor(settings_.granule_bytes * queue.Depth(settings_.granule_bytes), speed->mixed);
   spec.full_duplex = !speed->half_duplex;
   if (speed->half_duplex) {
     spec.in = std::min(spec.in, speed->mixed);
@@ -176,7 +175,8 @@ absl::StatusOr<plan::MigrationPlan> Runtime::LoadPlan() {
 absl::StatusOr<plan::MigrationPlan> Runtime::PlanGivenProfile() {
   if (planners_.empty()) {
     return absl::InvalidArgumentError(absl::StrCat(settings_.profile_in, " is of no use to the planner ",
-                                                   settings_.planner, ", which runs by demand; give another planner, "
+                                                   settings_.planner,
+                                                   ", which runs by demand; give another planner, "
                                                    "or no profile"));
   }
   const absl::StatusOr<trace::TraceFile> saved = trace::ReadTrace(settings_.profile_in);

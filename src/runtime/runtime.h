@@ -1,11 +1,11 @@
 // Runtime: the whole house behind the C API: allocation by plan, the step's marks, profiling, planning, execution.
 //
-// A step in its life: by demand at first; the profiled step records every layer's touches; end_step plans; from the next
-// step on allocations are matched to their planned places and the mover executes the plan, while add_layer waits only for
-// what the coming layer needs and is not there. Measured layer times replace the profiled ones after two placed steps.
-// Thread safety: Allocate, Free, hints, SetBudget, Stats, CopyShape and Record from any thread. The step's marks from
-// one thread at a time; its allocations are the ones that are matched.
-// Ownership: owns everything under it. Errors: absl::Status; allocation returns nullptr.
+// A step in its life: by demand at first; the profiled step records every layer's touches; end_step plans; from the
+// next step on allocations are matched to their planned places and the mover executes the plan, while add_layer waits
+// only for what the coming layer needs and is not there. Measured layer times replace the profiled ones after two
+// placed steps. Thread safety: Allocate, Free, hints, SetBudget, Stats, CopyShape and Record from any thread. The
+// step's marks from one thread at a time; its allocations are the ones that are matched. Ownership: owns everything
+// under it. Errors: absl::Status; allocation returns nullptr.
 #ifndef THERMOCLINE_RUNTIME_RUNTIME_H_
 #define THERMOCLINE_RUNTIME_RUNTIME_H_
 
@@ -65,13 +65,13 @@ struct ShapeCopy {
 // What became of a program that marks no steps.
 struct RhythmStats {
   bool sought = false;
-  bool pressed = false;      // something had to leave fast memory; before that no rhythm is looked for
-  int64_t found = 0;         // rhythms
+  bool pressed = false;  // something had to leave fast memory; before that no rhythm is looked for
+  int64_t found = 0;     // rhythms
   int64_t lost = 0;
-  int64_t allocations = 0;   // in a step of the last one that was planned
+  int64_t allocations = 0;  // in a step of the last one that was planned
   int64_t layers = 0;
   int64_t placed_steps = 0;
-  int64_t fell_back = 0;     // times that steps by plan were slower than by demand, and were given up
+  int64_t fell_back = 0;  // times that steps by plan were slower than by demand, and were given up
 };
 
 class Runtime {
@@ -226,15 +226,15 @@ class Runtime {
   std::atomic<Phase> phase_{Phase::kDemand};
   std::atomic<const void*> driver_{nullptr};
   std::atomic<int64_t> matched_{0}, mismatched_{0};
-  std::atomic<int64_t> budget_{0};  // bytes
+  std::atomic<int64_t> budget_{0};                         // bytes
   std::atomic<int64_t> shape_bytes_{0}, record_bytes_{0};  // kept by the driving thread, read by anyone
 
   // The driving thread's, under marks_lock_ where marks are concerned.
   mutable os::FutexLock marks_lock_;
   std::atomic<bool> in_step_{false};
   std::atomic<bool> explicit_steps_{false};  // begin_step and end_step are used
-  bool profile_asked_ = false;    // between start_profile and end_profile
-  bool profile_next_ = false;     // drift: the next step is to be profiled
+  bool profile_asked_ = false;               // between start_profile and end_profile
+  bool profile_next_ = false;                // drift: the next step is to be profiled
   StrangeSteps strange_;
   bool reported_floor_ = false;
   // Between start_profile and end_profile, when a given plan does instead of the profile and steps are not marked.
@@ -249,12 +249,12 @@ class Runtime {
   std::atomic<int32_t> layer_{0};
   int32_t ordinal_ = 0;
   std::string layer_name_;
-  int64_t position_ = 0;          // of layer 0 of this step in the endless sequence of layers
+  int64_t position_ = 0;  // of layer 0 of this step in the endless sequence of layers
   std::atomic<int64_t> steps_{0}, replans_{0}, profiles_{0};  // changed under the lock, read by anyone
   int64_t step_began_ = 0, layer_began_ = 0, layer_exposed_ = 0;
   int64_t step_mismatched_ = 0, step_matched_ = 0;
   bool step_drifted_ = false;  // as it was judged at its end
-  Identity first_unknown_;  // of the step, where any is
+  Identity first_unknown_;     // of the step, where any is
   std::vector<Identity> step_log_;
   std::vector<double> step_layer_seconds_;
   std::vector<std::unique_ptr<Shape>> shapes_;

@@ -83,9 +83,9 @@ absl::Status ReadFast(const RawSettings& raw, const Environment& environment, co
   absl::StatusOr<Budget> budget = ParseBudget(given.text);
   if (!budget.ok()) return In(given, budget.status());
   if (budget->fraction != 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(given.source, " is ", given.text, ", a share of a peak that is not known here; give a size such as ",
-                     "512MiB, or use `thermocline run --fast ", given.text, " --peak SIZE`"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        given.source, " is ", given.text, ", a share of a peak that is not known here; give a size such as ",
+        "512MiB, or use `thermocline run --fast ", given.text, " --peak SIZE`"));
   }
   settings->fast = budget->bytes;
   return settings->fast > memory.bytes ? AboveTheMachine(given, memory) : absl::OkStatus();
@@ -131,8 +131,9 @@ absl::Status ReadKernelFaults(const RawSettings& raw, const Environment& environ
   if (absl::Status status = os::CheckKernelFaultsWish(given.text); !status.ok()) return In(given, status);
   if (given.text == "on" && settings->profiler == "userfaultfd") {
     return absl::InvalidArgumentError(
-        absl::StrCat(given.source, " is on, which the profiler userfaultfd can't be combined with; take another "
-                                   "profiler (THERMOCLINE_PROFILER=auto), or kernel faults off"));
+        absl::StrCat(given.source,
+                     " is on, which the profiler userfaultfd can't be combined with; take another "
+                     "profiler (THERMOCLINE_PROFILER=auto), or kernel faults off"));
   }
   settings->kernel_faults = given.text;
   return absl::OkStatus();
@@ -221,7 +222,8 @@ absl::StatusOr<Settings> ReadSettings(const RawSettings& raw, const Environment&
   if (settings.model.empty()) settings.model = ProgramName(OwnCommandLine());
   if (absl::Status status = ReadKernelFaults(raw, environment, &settings); !status.ok()) return status;
   if (absl::Status status = ReadGivenPlan(raw, environment, &settings); !status.ok()) return status;
-  if (absl::Status status = ReadSwitch(environment, "THERMOCLINE_VERIFY", &settings.verify); !status.ok()) return status;
+  if (absl::Status status = ReadSwitch(environment, "THERMOCLINE_VERIFY", &settings.verify); !status.ok())
+    return status;
   settings.verify |= raw.verify;
   if (absl::Status status = ReadLink(environment, &settings); !status.ok()) return status;
   return settings;

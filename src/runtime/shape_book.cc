@@ -51,9 +51,8 @@ Bytes Shape::MemoryBytes() const {
 }
 
 bool Matches(const Shape& shape, const std::vector<Identity>& log) {
-  return std::all_of(log.begin(), log.end(), [&](const Identity& identity) {
-    return shape.OffsetFor(identity) != Shape::kUnknown;
-  });
+  return std::all_of(log.begin(), log.end(),
+                     [&](const Identity& identity) { return shape.OffsetFor(identity) != Shape::kUnknown; });
 }
 
 }  // namespace thermocline::runtime

@@ -1,5 +1,5 @@
-// ShapeBook: the shapes of step that are known (training, the last smaller batch, evaluation), each with its profile and
-// plan, and the look-up of an allocation's planned place.
+// ShapeBook: the shapes of step that are known (training, the last smaller batch, evaluation), each with its profile
+// and plan, and the look-up of an allocation's planned place.
 //
 // Thread safety: none of its own; the thread that drives the step uses it. Ownership: by value.
 #ifndef THERMOCLINE_RUNTIME_SHAPE_BOOK_H_
@@ -32,8 +32,8 @@ class Shape {
 
   Shape(profile::Profile profile, plan::MigrationPlan plan);
 
-  // The offset in the arena that the plan has for it; kAnywhere when the plan knows it but leaves its place open; kUnknown
-  // when no such allocation is in the profile.
+  // The offset in the arena that the plan has for it; kAnywhere when the plan knows it but leaves its place open;
+  // kUnknown when no such allocation is in the profile.
   int64_t OffsetFor(const Identity& identity) const {
     if (identity.layer >= std::ssize(slots_) || identity.ordinal >= std::ssize(slots_[identity.layer])) return kUnknown;
     const Slot& slot = slots_[identity.layer][identity.ordinal];
@@ -45,11 +45,11 @@ class Shape {
 
   profile::Profile profile;
   std::shared_ptr<const plan::MigrationPlan> plan;
-  bool given = false;                     // the plan, by a file at start: no profile is known but its number of layers
-  int64_t steps = 0;                      // run under this plan
-  Trial trial;                            // which planner's plan it is
-  std::vector<double> measured_seconds;   // of each layer, waits taken off; the mean of the steps so far
-  TimeDrift drift;                        // whether the plan still suits the steps' times
+  bool given = false;                    // the plan, by a file at start: no profile is known but its number of layers
+  int64_t steps = 0;                     // run under this plan
+  Trial trial;                           // which planner's plan it is
+  std::vector<double> measured_seconds;  // of each layer, waits taken off; the mean of the steps so far
+  TimeDrift drift;                       // whether the plan still suits the steps' times
   // While a plan that was made for other times is on trial: the one before, and what its profile's layers took.
   std::shared_ptr<const plan::MigrationPlan> plan_before;
   std::vector<double> seconds_before;

@@ -12,7 +12,8 @@
 namespace thermocline::runtime {
 namespace {
 
-// Steps by demand before the first profile, when steps are marked explicitly: optimizers allocate their state in the first.
+// Steps by demand before the first profile, when steps are marked explicitly: optimizers allocate their state in the
+// first.
 constexpr int64_t kWarmUpSteps = 1;
 constexpr size_t kMostShapes = 8;
 // Allocations from so many granules up may begin a layer.
@@ -49,7 +50,8 @@ absl::Status Runtime::StartProfile() {
 absl::Status Runtime::EndProfile() {
   if (in_forked_child_) return absl::OkStatus();
   os::LockGuard guard(marks_lock_);
-  if (!profile_asked_) return absl::FailedPreconditionError("end_profile without start_profile; call that before the step");
+  if (!profile_asked_)
+    return absl::FailedPreconditionError("end_profile without start_profile; call that before the step");
   profile_asked_ = false;
   const bool trusted = std::exchange(trust_.open, false);
   if (explicit_steps_) return absl::OkStatus();
@@ -165,11 +167,13 @@ absl::Status Runtime::NextLayerLocked(absl::string_view name) {
   return EnterLayer();
 }
 
-// A layer may use memory in turns: scratch is freed before more is allocated. Where steps are marked explicitly, a large
-// allocation that is not the layer's first event therefore begins a layer of its own: what was freed can make room for it,
-// and it need not be there before. An operator's floor is then what it holds at once, not all that it ever touches.
+// A layer may use memory in turns: scratch is freed before more is allocated. Where steps are marked explicitly, a
+// large allocation that is not the layer's first event therefore begins a layer of its own: what was freed can make
+// room for it, and it need not be there before. An operator's floor is then what it holds at once, not all that it ever
+// touches.
 void Runtime::SplitLayer(Bytes bytes) {
-  if (bytes < settings_.granule_bytes * kSplitGranules || ordinal_ == 0 || !in_step_.load() || !explicit_steps_.load()) {
+  if (bytes < settings_.granule_bytes * kSplitGranules || ordinal_ == 0 || !in_step_.load() ||
+      !explicit_steps_.load()) {
     return;
   }
   os::LockGuard guard(marks_lock_);
@@ -373,11 +377,12 @@ void Runtime::ReportFloor(const profile::Profile& profile) {
   const profile::Floor floor = profile::FloorBytes(profile);
   if (reported_floor_ || floor.bytes <= PlanBudget()) return;
   reported_floor_ = true;
-  std::fprintf(stderr,
-               "thermocline: the fast budget of %s is below the floor of this step, %s, set by layer %d (%s): that layer "
-               "will fetch by demand. Raise the budget, or mark finer layers.\n",
-               FormatBytes(settings_.fast).c_str(), FormatBytes(floor.bytes).c_str(), floor.layer.value(),
-               profile.layers[floor.layer.value()].name.c_str());
+  std::fprintf(
+      stderr,
+      "thermocline: the fast budget of %s is below the floor of this step, %s, set by layer %d (%s): that layer "
+      "will fetch by demand. Raise the budget, or mark finer layers.\n",
+      FormatBytes(settings_.fast).c_str(), FormatBytes(floor.bytes).c_str(), floor.layer.value(),
+      profile.layers[floor.layer.value()].name.c_str());
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

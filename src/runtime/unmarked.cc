@@ -106,8 +106,8 @@ void Runtime::EndRhythmicStepLocked() {
   const double demand_seconds = follower_->rhythm().seconds;  // of a period before it was found
   std::erase_if(rhythmic_shapes_, [this](const RhythmicShape& known) { return known.rhythm == step_rhythm_; });
   if (rhythmic_shapes_.size() == kMostRhythmicShapes) rhythmic_shapes_.erase(rhythmic_shapes_.begin());
-  rhythmic_shapes_.push_back({step_rhythm_, planned ? profile::SequenceHash(shapes_[active_]->profile) : uint64_t{0},
-                              Judge(demand_seconds)});
+  rhythmic_shapes_.push_back(
+      {step_rhythm_, planned ? profile::SequenceHash(shapes_[active_]->profile) : uint64_t{0}, Judge(demand_seconds)});
   if (planned) SayRhythm();
 }
 
@@ -133,9 +133,11 @@ void Runtime::BeginRhythmicStepLocked(int32_t rhythm) {
   if (known == nullptr) {
     SayGivenPlanIsNotUsed();
   } else {
-    shape = std::find_if(shapes_.begin(), shapes_.end(), [&](const std::unique_ptr<Shape>& candidate) {
-              return profile::SequenceHash(candidate->profile) == known->sequence_hash;
-            }) - shapes_.begin();
+    shape = std::find_if(shapes_.begin(), shapes_.end(),
+                         [&](const std::unique_ptr<Shape>& candidate) {
+                           return profile::SequenceHash(candidate->profile) == known->sequence_hash;
+                         }) -
+            shapes_.begin();
   }
   BeginLocked(shape == shapes_.size() || ProfileIsDue(), shape);
   EnterLayer().IgnoreError();  // nobody asks

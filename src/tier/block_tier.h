@@ -1,14 +1,13 @@
-// BlockTier: a slow tier as the engine uses it. It keeps copies of granules in numbered slots and moves them to and from
-// fast memory in the background.
+// BlockTier: a slow tier as the engine uses it. It keeps copies of granules in numbered slots and moves them to and
+// from fast memory in the background.
 //
-// Some tiers are byte-addressable: compute could use their slots in place. They say so (`addressable`), and planners and
-// the simulator may reckon with it; the engine does not use it yet and fetches a granule before it is touched, whatever
-// the tier.
-// Thread safety: AllocateSlot and FreeSlot may be called from any thread. Submit and Reap belong to one thread, the
-// mover. Wake may be called from any thread and from a signal handler. ReadSync may be called from any thread, from a
-// signal handler, and in a forked child.
-// Ownership: the caller keeps the memory of a transfer mapped, and the slot allocated, until its completion is reaped.
-// Errors: a refused or failed transfer is a Completion with its errno; nothing here aborts.
+// Some tiers are byte-addressable: compute could use their slots in place. They say so (`addressable`), and planners
+// and the simulator may reckon with it; the engine does not use it yet and fetches a granule before it is touched,
+// whatever the tier. Thread safety: AllocateSlot and FreeSlot may be called from any thread. Submit and Reap belong to
+// one thread, the mover. Wake may be called from any thread and from a signal handler. ReadSync may be called from any
+// thread, from a signal handler, and in a forked child. Ownership: the caller keeps the memory of a transfer mapped,
+// and the slot allocated, until its completion is reaped. Errors: a refused or failed transfer is a Completion with its
+// errno; nothing here aborts.
 #ifndef THERMOCLINE_TIER_BLOCK_TIER_H_
 #define THERMOCLINE_TIER_BLOCK_TIER_H_
 

@@ -84,8 +84,8 @@ class EmulatedTier final : public BlockTier {
   std::atomic<bool> woken_{false};
   std::mutex slots_mutex_;
   SlotPool slots_;
-  std::vector<Pending> pending_;            // the mover's own
-  int64_t link_free_nanos_[2] = {0, 0};     // by direction; half duplex uses the first for both
+  std::vector<Pending> pending_;         // the mover's own
+  int64_t link_free_nanos_[2] = {0, 0};  // by direction; half duplex uses the first for both
   std::atomic<int> in_flight_{0};
   std::atomic<int64_t> bytes_in_{0}, bytes_out_{0}, failures_{0};
 };

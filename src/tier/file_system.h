@@ -40,8 +40,8 @@ class FileSystem {
   virtual int64_t Pwrite(int fd, const void* memory, int64_t bytes, int64_t offset) = 0;
   // Writes dirty cached pages of the range to the device and waits for them (sync_file_range).
   virtual int SyncRange(int fd, int64_t offset, int64_t bytes) = 0;
-  virtual int DropCache(int fd, int64_t offset, int64_t bytes) = 0;    // POSIX_FADV_DONTNEED
-  virtual int AdviseRandom(int fd) = 0;                                // POSIX_FADV_RANDOM: no read-ahead
+  virtual int DropCache(int fd, int64_t offset, int64_t bytes) = 0;  // POSIX_FADV_DONTNEED
+  virtual int AdviseRandom(int fd) = 0;                              // POSIX_FADV_RANDOM: no read-ahead
   // How many bytes of the file's first `bytes` the page cache holds, by cachestat (Linux 6.5); -ENOSYS before.
   virtual int64_t CachedByCachestat(int fd, int64_t bytes) = 0;
   // The same by mincore, on any kernel, at about 50 ns a page.

@@ -22,8 +22,8 @@ constexpr int kThreads = 8;
 absl::Status Check(const FileTierOptions& options) {
   const int64_t granule = options.granule_bytes.count();
   if (granule <= 0 || granule % kBlock != 0 || granule > (int64_t{1} << 30)) {
-    return absl::InvalidArgumentError(absl::StrCat("file tier: a granule of ", granule,
-                                                   " bytes is not a multiple of 4096 between 4 KiB and 1 GiB"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("file tier: a granule of ", granule, " bytes is not a multiple of 4096 between 4 KiB and 1 GiB"));
   }
   if (options.queue_depth < 1 || options.queue_depth > 1024) {
     return absl::InvalidArgumentError(

@@ -30,11 +30,11 @@ struct FileTierOptions {
   Bytes granule_bytes = MiB(2);  // a multiple of 4 KiB
   Bytes capacity;                // 0: as much as the disk has
   int queue_depth = 32;
-  Bytes daily_write_cap;         // an SSD wears; past it transfers out fail with EDQUOT until the day ends. 0: none
+  Bytes daily_write_cap;  // an SSD wears; past it transfers out fail with EDQUOT until the day ends. 0: none
   FileBackend backend = FileBackend::kAuto;  // kUring fails where io_uring is refused, kAuto falls back to threads
   // Fills less of the queue while other processes use the disk (device_share.h). False: whatever they do.
   bool share_device = true;
-  const Clock* clock = &MonotonicClock();    // for the day's cap alone; days are counted from the tier's creation
+  const Clock* clock = &MonotonicClock();  // for the day's cap alone; days are counted from the tier's creation
 };
 
 class FileTier final : public BlockTier {

@@ -44,9 +44,9 @@ class IoEngine {
   virtual void Wake() = 0;
 };
 
-// Both engines name, in an error, the call and the errno that the system answered. `request_bytes`: the largest request.
-absl::StatusOr<std::unique_ptr<IoEngine>> MakeUringEngine(FileSystem& files, int fd, int depth,
-                                                          Bytes request_bytes);
+// Both engines name, in an error, the call and the errno that the system answered. `request_bytes`: the largest
+// request.
+absl::StatusOr<std::unique_ptr<IoEngine>> MakeUringEngine(FileSystem& files, int fd, int depth, Bytes request_bytes);
 // `drop_cache`: the file goes through the page cache; each range is written back and dropped before it is reported.
 absl::StatusOr<std::unique_ptr<IoEngine>> MakeThreadEngine(FileSystem& files, int fd, int threads, bool drop_cache);
 

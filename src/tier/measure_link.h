@@ -14,18 +14,18 @@
 namespace thermocline::tier {
 
 struct LinkSpeed {
-  BytesPerSecond in, out;    // alone
-  BytesPerSecond mixed;      // both directions' bytes together, half of the transfers each way
+  BytesPerSecond in, out;      // alone
+  BytesPerSecond mixed;        // both directions' bytes together, half of the transfers each way
   double latency_seconds = 0;  // of one granule in, with nothing else under way, less its time at `in`
   // The mixed figure is nearer to that of one link shared by both directions than to that of a link each way.
   bool half_duplex = true;
 };
 
 struct LinkMeasurement {
-  double seconds = 0.8;      // about, in all
+  double seconds = 0.8;         // about, in all
   Bytes most_bytes = MiB(128);  // of slots used; they are freed again
-  Bytes most_written;        // to the tier, in all, by this measurement; at least 8 granules. 0: no limit
-  int depth = 16;            // in flight at most: the tier's own limit and the scratch memory's also count
+  Bytes most_written;           // to the tier, in all, by this measurement; at least 8 granules. 0: no limit
+  int depth = 16;               // in flight at most: the tier's own limit and the scratch memory's also count
   const Clock* clock = &MonotonicClock();
 };
 

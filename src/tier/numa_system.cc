@@ -18,12 +18,12 @@
 namespace thermocline::tier {
 namespace {
 
-constexpr unsigned kStrict = 1;         // MPOL_MF_STRICT
-constexpr unsigned kMoveOwn = 1u << 1;  // MPOL_MF_MOVE
+constexpr unsigned kStrict = 1;                  // MPOL_MF_STRICT
+constexpr unsigned kMoveOwn = 1u << 1;           // MPOL_MF_MOVE
 constexpr unsigned long kNodeAtAddress = 1 | 2;  // MPOL_F_NODE | MPOL_F_ADDR
-constexpr int kPolicyBits = 0xFF;       // the rest is MPOL_MODE_FLAGS
-constexpr int kMostNodes = 1024;        // what the largest kernel has: with less room get_mempolicy refuses
-constexpr int kPopulateWrite = 23;      // MADV_POPULATE_WRITE, not in Debian 12's headers
+constexpr int kPolicyBits = 0xFF;                // the rest is MPOL_MODE_FLAGS
+constexpr int kMostNodes = 1024;                 // what the largest kernel has: with less room get_mempolicy refuses
+constexpr int kPopulateWrite = 23;               // MADV_POPULATE_WRITE, not in Debian 12's headers
 
 // A call's result in the convention of NumaSystem; errno as before.
 template <typename Call>
@@ -55,8 +55,10 @@ int CopyThroughPipe(char* to, const char* from, int64_t bytes) {
     if (written <= 0) error = written < 0 ? -errno : -EIO;
     for (ssize_t got = 0; got < written && error == 0;) {
       const ssize_t part = read(ends[0], to + done + got, written - got);
-      if (part > 0) got += part;
-      else if (part == 0 || errno != EINTR) error = part < 0 ? -errno : -EIO;
+      if (part > 0)
+        got += part;
+      else if (part == 0 || errno != EINTR)
+        error = part < 0 ? -errno : -EIO;
     }
     done += std::max<ssize_t>(written, 0);
   }

@@ -44,7 +44,8 @@ class NumaSystem {
   virtual int MovePages(absl::Span<void* const> pages, int node, absl::Span<int> status) = 0;
   // The node of the page at `at`, by get_mempolicy.
   virtual int NodeOf(void* at) = 0;
-  // This process's memory policy, flags apart, and the nodes that it names, one bit each; *nodes is 0 where it names none.
+  // This process's memory policy, flags apart, and the nodes that it names, one bit each; *nodes is 0 where it names
+  // none.
   virtual int Policy(MemoryPolicy* policy, uint64_t* nodes) = 0;
   // Copies from memory that may not be there any more: -EFAULT then, where memcpy would crash (process_vm_readv).
   virtual int CopyFrom(void* to, const void* from, int64_t bytes) = 0;

@@ -138,7 +138,8 @@ absl::Status NumaTier::MapSlots() {
   probes_.push_back({absl::StrCat("placing memory on node ", options_.node, " (mbind)"),
                      bound == 0 ? "mbind(MPOL_PREFERRED): ok" : ErrnoText(bound), ""});
   if (bound == -EINVAL) {
-    return absl::NotFoundError(absl::StrCat(where, "mbind answered ", ErrnoText(bound), ": no such memory node, or this ",
+    return absl::NotFoundError(absl::StrCat(where, "mbind answered ", ErrnoText(bound),
+                                            ": no such memory node, or this ",
                                             "process may not use it (Mems_allowed_list in /proc/self/status)"));
   }
   if (bound < 0) {
@@ -148,7 +149,8 @@ absl::Status NumaTier::MapSlots() {
   int status = 0;
   const int moved = system_.MovePages({&first, 1}, -1, {&status, 1});
   can_query_ = moved >= 0;
-  probes_.push_back({"asking where pages lie (move_pages)", absl::StrCat("move_pages: ", can_query_ ? "ok" : ErrnoText(moved)),
+  probes_.push_back({"asking where pages lie (move_pages)",
+                     absl::StrCat("move_pages: ", can_query_ ? "ok" : ErrnoText(moved)),
                      can_query_ ? "" : "get_mempolicy, page by page"});
   if (const int taken = TakeMemory(memory_); taken != 0) {
     if (taken == ENOMEM) {

@@ -31,7 +31,7 @@ struct NumaTierOptions {
   Bytes granule_bytes = MiB(2);  // a multiple of 4 KiB
   Bytes capacity;                // 0: what the node has free now
   int queue_depth = 32;
-  int threads = 0;               // that copy; 0: one a two CPUs, at most four
+  int threads = 0;  // that copy; 0: one a two CPUs, at most four
 };
 
 // Where the pages of all slots that were ever handed out lie, as the kernel answers now.
@@ -77,7 +77,7 @@ class NumaTier final : public BlockTier {
   absl::Status FindRoom();
   absl::Status MapSlots();
   absl::Status OpenEngine();
-  int TakeMemory(char* at);              // 0: the slot's pages are on the node; else the errno
+  int TakeMemory(char* at);  // 0: the slot's pages are on the node; else the errno
   int PlacePages(char* at);
   int CountPages(const char* at, int64_t bytes, std::vector<void*>* strays, NumaPlacement* placement) const;
   int Copy(const IoRequest& request);

@@ -1,5 +1,5 @@
-// SlotTransfers: granules to and from slots through an IoEngine, for the tiers whose slots lie side by side in one file or
-// one range of memory. It turns transfers into the engine's requests, and results into completions and counts.
+// SlotTransfers: granules to and from slots through an IoEngine, for the tiers whose slots lie side by side in one file
+// or one range of memory. It turns transfers into the engine's requests, and results into completions and counts.
 //
 // Thread safety: Submit and Reap belong to the mover; Wake from anywhere, signal handlers included; the rest from any
 // thread. Ownership: owns the engine. Errors: as BlockTier says.

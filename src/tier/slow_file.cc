@@ -116,10 +116,9 @@ absl::Status SlowFile::CheckBacking(const std::string& directory) {
   std::string answer = backing.kind;
   if (!backing.unknown.empty()) absl::StrAppend(&answer, "; ", backing.unknown);
   if (!backing.in_memory.empty()) {
-    return absl::FailedPreconditionError(absl::StrCat("slow directory ", directory, " is in memory (",
-                                                      backing.in_memory,
-                                                      "), so bytes moved there would still be in fast memory",
-                                                      kAdvice));
+    return absl::FailedPreconditionError(
+        absl::StrCat("slow directory ", directory, " is in memory (", backing.in_memory,
+                     "), so bytes moved there would still be in fast memory", kAdvice));
   }
   probes_.push_back({absl::StrCat("fstatfs(", directory, ")"), answer, ""});
   return absl::OkStatus();

@@ -55,8 +55,8 @@ uint64_t NodesOfCpus(NumaSystem& system, absl::string_view status, uint64_t usab
     if ((usable >> node & 1) == 0) continue;
     const auto own = List(system, absl::StrCat("node", node, "/cpulist"));
     if (!own.has_value() || own->empty()) continue;
-    const bool runs_there = !cpus.has_value() || std::any_of(own->begin(), own->end(),
-                                                             [&cpus](int cpu) { return Has(*cpus, cpu); });
+    const bool runs_there =
+        !cpus.has_value() || std::any_of(own->begin(), own->end(), [&cpus](int cpu) { return Has(*cpus, cpu); });
     if (runs_there) near |= uint64_t{1} << node;
   }
   return near;
@@ -82,14 +82,15 @@ absl::Status CheckSlowNode(int node, NumaSystem& system) {
   const auto usable = UsableNodes(system, system.ReadText("/proc/self/status"));
   const bool only = !usable.has_value() || std::popcount(*usable) < 2;
   if (only) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "numa:", node, ": fast memory is on node ", node, " too, the only one that there is: fast and slow would be the ",
-        "same memory. Take a folder on an SSD, file:/var/tmp"));
+    return absl::InvalidArgumentError(absl::StrCat("numa:", node, ": fast memory is on node ", node,
+                                                   " too, the only one that there is: fast and slow would be the ",
+                                                   "same memory. Take a folder on an SSD, file:/var/tmp"));
   }
-  return absl::InvalidArgumentError(absl::StrCat(
-      "numa:", node, ": fast memory is taken from node ", node, " too: fast and slow would be the same memory. Name ",
-      "another node (thermocline tiers lists them), or have fast memory taken from another one: numactl --membind=NODE ",
-      "before the command"));
+  return absl::InvalidArgumentError(absl::StrCat("numa:", node, ": fast memory is taken from node ", node,
+                                                 " too: fast and slow would be the same memory. Name ",
+                                                 "another node (thermocline tiers lists them), or have fast memory "
+                                                 "taken from another one: numactl --membind=NODE ",
+                                                 "before the command"));
 }
 
 }  // namespace thermocline::tier

@@ -18,7 +18,8 @@ namespace thermocline::tier {
 namespace {
 
 constexpr absl::string_view kForms =
-    "file:DIR[,capacity=64GiB][,daily_writes=500GiB][,engine=auto|io_uring|threads][,depth=32], numa:NODE[,capacity=64GiB], or "
+    "file:DIR[,capacity=64GiB][,daily_writes=500GiB][,engine=auto|io_uring|threads][,depth=32], "
+    "numa:NODE[,capacity=64GiB], or "
     "emulated:in=1GB/s,out=1GB/s[,latency=80us][,duplex=half|full][,addressable=yes|no][,capacity=64GiB]";
 
 absl::Status Bad(absl::string_view spec, absl::string_view what) {

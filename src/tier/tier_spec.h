@@ -4,8 +4,8 @@
 //   numa:NODE[,capacity=64GiB]
 //   emulated:in=1GB/s,out=1GB/s[,latency=80us][,duplex=half|full][,addressable=yes|no][,capacity=64GiB]
 //
-// Thread safety: ParseTierSpec is a pure function, MakeBlockTier may be called from any thread. Errors name the part that
-// is wrong and what would be right.
+// Thread safety: ParseTierSpec is a pure function, MakeBlockTier may be called from any thread. Errors name the part
+// that is wrong and what would be right.
 #ifndef THERMOCLINE_TIER_TIER_SPEC_H_
 #define THERMOCLINE_TIER_TIER_SPEC_H_
 
@@ -52,12 +52,13 @@ struct TierMaking {
   NumaSystem* numa = &RealNumaSystem();        // for numa:NODE
 };
 
-// Refuses a memory node that fast memory is taken from (slow_node.h). Verification (a checksum a granule) is added by the caller, with VerifyingTier.
+// Refuses a memory node that fast memory is taken from (slow_node.h). Verification (a checksum a granule) is added by
+// the caller, with VerifyingTier.
 absl::StatusOr<std::unique_ptr<BlockTier>> MakeBlockTier(const TierRequest& request, Bytes granule_bytes,
                                                          const TierMaking& making = {});
 
-// ResourceExhausted when the tier has no room for a single granule, as a full disk. For those who look before they start;
-// REQUIRES: nothing else uses the tier.
+// ResourceExhausted when the tier has no room for a single granule, as a full disk. For those who look before they
+// start; REQUIRES: nothing else uses the tier.
 absl::Status CheckRoom(BlockTier& tier);
 
 }  // namespace thermocline::tier

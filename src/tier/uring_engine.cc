@@ -255,22 +255,21 @@ class UringEngine final : public IoEngine {
   int event_fd_ = -1;
   io_uring ring_{};
   bool ready_ = false;
-  bool armed_ = false;          // the read of the eventfd is in the ring
-  uint64_t event_count_ = 0;    // where it reads to
-  int refused_ = 0;             // the errno with which the kernel refused the ring for good
+  bool armed_ = false;        // the read of the eventfd is in the ring
+  uint64_t event_count_ = 0;  // where it reads to
+  int refused_ = 0;           // the errno with which the kernel refused the ring for good
   std::vector<Op> ops_;
-  std::vector<int> idle_;       // ops not in use
+  std::vector<int> idle_;  // ops not in use
   int64_t piece_bytes_ = 0;
   std::vector<Piece> pieces_;
   std::vector<int> idle_pieces_;
-  std::deque<int> queued_;      // pieces prepared, not yet taken by the kernel, in the ring's order
+  std::deque<int> queued_;  // pieces prepared, not yet taken by the kernel, in the ring's order
   std::vector<IoResult> finished_;
 };
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<IoEngine>> MakeUringEngine(FileSystem& files, int fd, int depth,
-                                                          Bytes request_bytes) {
+absl::StatusOr<std::unique_ptr<IoEngine>> MakeUringEngine(FileSystem& files, int fd, int depth, Bytes request_bytes) {
   auto engine = std::make_unique<UringEngine>(files, fd, depth, request_bytes.count());
   if (absl::Status status = engine->Start(); !status.ok()) return status;
   return engine;

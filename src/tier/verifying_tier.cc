@@ -47,7 +47,8 @@ uint64_t VerifyingTier::SumOf(const void* memory) const {
 }
 
 uint64_t VerifyingTier::SumOfOutgoing(void* memory) {
-  // Through the kernel: a plain read of an address that has become a hole would end the mover, whose signals are blocked.
+  // Through the kernel: a plain read of an address that has become a hole would end the mover, whose signals are
+  // blocked.
   const iovec local{copy_.data(), copy_.size()};
   const iovec remote{memory, copy_.size()};
   const ssize_t copied = process_vm_readv(getpid(), &local, 1, &remote, 1, 0);

@@ -16,8 +16,8 @@ struct SlowChoice {
   std::string why;   // half a sentence: "this machine has one memory node"
 };
 
-// The fastest node behind the others (MarkSlowNodes) that has `wanted` bytes free. A second node that is as near to CPUs
-// as the first is none: fast memory comes from it too.
+// The fastest node behind the others (MarkSlowNodes) that has `wanted` bytes free. A second node that is as near to
+// CPUs as the first is none: fast memory comes from it too.
 SlowChoice ChooseSlowTier(const Topology& topology, const std::string& directory, Bytes wanted);
 
 }  // namespace thermocline::topology

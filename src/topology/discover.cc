@@ -51,8 +51,8 @@ void FillIn(const Figure<T>& from, Figure<T>* to) {
 // Adds to `nodes`, which hwloc gave, what sysfs knows and hwloc does not. A node that only sysfs has is taken over.
 void Merge(std::vector<MemoryNode> other, std::vector<MemoryNode>* nodes) {
   for (MemoryNode& source : other) {
-    const auto at = std::find_if(nodes->begin(), nodes->end(),
-                                 [&source](const MemoryNode& node) { return node.id == source.id; });
+    const auto at =
+        std::find_if(nodes->begin(), nodes->end(), [&source](const MemoryNode& node) { return node.id == source.id; });
     if (at == nodes->end()) {
       nodes->push_back(std::move(source));
       continue;

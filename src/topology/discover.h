@@ -19,8 +19,8 @@ namespace thermocline::topology {
 
 struct DiscoverOptions {
   HwlocInput hwloc;
-  std::string sysfs_root = "/sys";  // empty: sysfs is not read
-  std::string proc_root = "/proc";  // for the size of the one node, when nothing else says it
+  std::string sysfs_root = "/sys";   // empty: sysfs is not read
+  std::string proc_root = "/proc";   // for the size of the one node, when nothing else says it
   NodeMeasurer* measurer = nullptr;  // nullptr: nothing is measured. Not owned.
 };
 

@@ -37,8 +37,8 @@ class Mapping {
 };
 
 absl::Status Refused(const char* call, long result, NodeId node) {
-  return absl::ErrnoToStatus(static_cast<int>(-result), absl::StrFormat("%s of %d bytes for node %d", call,
-                                                                        kBuffer.count(), node.value()));
+  return absl::ErrnoToStatus(static_cast<int>(-result),
+                             absl::StrFormat("%s of %d bytes for node %d", call, kBuffer.count(), node.value()));
 }
 
 absl::Status BindTo(const SystemCalls& calls, void* memory, NodeId node) {
@@ -111,8 +111,8 @@ double SecondsOf(const Clock& clock, const Work& work) {
 MemoryMeasurer::MemoryMeasurer(const SystemCalls& calls, const Clock& clock) : calls_(calls), clock_(clock) {}
 
 absl::StatusOr<NodeFigures> MemoryMeasurer::Measure(NodeId node, bool bind) {
-  const long mapped = calls_(SYS_mmap, nullptr, kBuffer.count(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                             -1, 0);
+  const long mapped =
+      calls_(SYS_mmap, nullptr, kBuffer.count(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (Failed(mapped)) return Refused("mmap", mapped, node);
   char* memory = reinterpret_cast<char*>(mapped);
   const Mapping owner(calls_, memory);

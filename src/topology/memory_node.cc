@@ -36,10 +36,14 @@ std::optional<std::pair<int, int>> KernelTiers(const Topology& topology) {
 
 const char* FigureSourceName(FigureSource source) {
   switch (source) {
-    case FigureSource::kUnknown: return "unknown";
-    case FigureSource::kSysfs: return "sysfs";
-    case FigureSource::kHwloc: return "hwloc";
-    case FigureSource::kMeasured: return "measured";
+    case FigureSource::kUnknown:
+      return "unknown";
+    case FigureSource::kSysfs:
+      return "sysfs";
+    case FigureSource::kHwloc:
+      return "hwloc";
+    case FigureSource::kMeasured:
+      return "measured";
   }
   return "unknown";
 }

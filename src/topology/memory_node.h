@@ -51,7 +51,7 @@ struct MemoryNode {
 };
 
 struct Topology {
-  std::vector<MemoryNode> nodes;    // by node id; never empty after DiscoverTopology
+  std::vector<MemoryNode> nodes;     // by node id; never empty after DiscoverTopology
   std::vector<std::string> remarks;  // what could not be read and what was assumed instead, one sentence each
 };
 

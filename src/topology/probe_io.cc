@@ -22,11 +22,11 @@ struct FileSystemName {
   bool in_memory;
 };
 constexpr FileSystemName kFileSystems[] = {
-    {0xEF53, "ext2/3/4", false},    {0x58465342, "xfs", false},       {0x9123683E, "btrfs", false},
-    {0xF2F52010, "f2fs", false},    {0x2FC12FC1, "zfs", false},       {0x794C7630, "overlayfs", false},
-    {0x6969, "nfs", false},         {0x4D44, "vfat", false},          {0x01021997, "9p", false},
-    {0x65735546, "fuse", false},    {0xCA451A4E, "bcachefs", false},  {0x01021994, "tmpfs", true},
-    {0x858458F6, "ramfs", true},    {0x958458F6, "hugetlbfs", true},
+    {0xEF53, "ext2/3/4", false}, {0x58465342, "xfs", false},      {0x9123683E, "btrfs", false},
+    {0xF2F52010, "f2fs", false}, {0x2FC12FC1, "zfs", false},      {0x794C7630, "overlayfs", false},
+    {0x6969, "nfs", false},      {0x4D44, "vfat", false},         {0x01021997, "9p", false},
+    {0x65735546, "fuse", false}, {0xCA451A4E, "bcachefs", false}, {0x01021994, "tmpfs", true},
+    {0x858458F6, "ramfs", true}, {0x958458F6, "hugetlbfs", true},
 };
 
 constexpr char kWriteThrough[] = "write through the page cache, drop it, and count what stays as fast memory";

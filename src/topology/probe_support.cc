@@ -19,8 +19,6 @@ ProbeRecord RefusedRecord(std::string what, const std::string& call, long result
   return {std::move(what), absl::StrCat(call, ": ", ErrnoInWords(result)), std::move(fallback)};
 }
 
-ProbeRecord GrantedRecord(std::string what, std::string answer) {
-  return {std::move(what), std::move(answer), ""};
-}
+ProbeRecord GrantedRecord(std::string what, std::string answer) { return {std::move(what), std::move(answer), ""}; }
 
 }  // namespace thermocline::topology

@@ -44,7 +44,8 @@ class ProbeDescriptor {
 class ProbeMapping {
  public:
   ProbeMapping(const SystemCalls& calls, Bytes size)
-      : calls_(calls), size_(size),
+      : calls_(calls),
+        size_(size),
         result_(calls(SYS_mmap, nullptr, size.count(), PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)) {}
   ~ProbeMapping() {

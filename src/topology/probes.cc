@@ -5,9 +5,9 @@
 namespace thermocline::topology {
 
 std::vector<ProbeSection> ProbeAll(const ProbeMachine& machine) {
-  ProbeSection faults{"Faults handled in user space",
-                      {ProbeUserfaultfdUserMode(machine), ProbeUserfaultfdKernelMode(machine),
-                       ProbeUserfaultfdDevice(machine)}};
+  ProbeSection faults{
+      "Faults handled in user space",
+      {ProbeUserfaultfdUserMode(machine), ProbeUserfaultfdKernelMode(machine), ProbeUserfaultfdDevice(machine)}};
   for (ProbeRecord& record : ProbeUserfaultfdFeatures(machine)) faults.records.push_back(std::move(record));
   return {
       {"System",

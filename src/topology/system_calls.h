@@ -28,9 +28,12 @@ class SystemCalls {
  private:
   template <typename T>
   static long ToWord(T value) {
-    if constexpr (std::is_pointer_v<T>) return reinterpret_cast<long>(value);
-    else if constexpr (std::is_null_pointer_v<T>) return 0;
-    else return static_cast<long>(value);
+    if constexpr (std::is_pointer_v<T>)
+      return reinterpret_cast<long>(value);
+    else if constexpr (std::is_null_pointer_v<T>)
+      return 0;
+    else
+      return static_cast<long>(value);
   }
 };
 

@@ -43,10 +43,10 @@ TEST_F(MachineCommand, TiersListsTheMemoryOfThisMachine) {
 }
 
 TEST_F(MachineCommand, TiersSaysWhatIsByteAddressable) {
-  for (const auto& [spec, addressable] : std::map<std::string, bool>{
-           {"file:/var/tmp,capacity=64MiB", false},
-           {"emulated:in=2GB/s,out=1GB/s,capacity=64MiB", false},
-           {"emulated:in=2GB/s,out=1GB/s,capacity=64MiB,addressable=yes", true}}) {
+  for (const auto& [spec, addressable] :
+       std::map<std::string, bool>{{"file:/var/tmp,capacity=64MiB", false},
+                                   {"emulated:in=2GB/s,out=1GB/s,capacity=64MiB", false},
+                                   {"emulated:in=2GB/s,out=1GB/s,capacity=64MiB,addressable=yes", true}}) {
     const SubprocessResult result = Thermocline({"tiers", "--json", "--slow", spec});
     ASSERT_EQ(result.exit_status, 0) << result.err;
     EXPECT_EQ(nlohmann::json::parse(result.out)["slow"]["byte_addressable"], addressable) << spec;

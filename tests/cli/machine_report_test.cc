@@ -37,7 +37,8 @@ TEST(DoctorReportTest, WhatCanBeHadAndIsNotTheDefaultIsNoRefusal) {
   DoctorReport report = OneRefusal();
   report.sections[0].records[0] = {"userfaultfd", "granted", "mprotect is in use", true};
   const std::string text = FormatDoctorReport(report);
-  EXPECT_THAT(text, HasSubstr("yes  userfaultfd (can be had, not the default)\n       granted\n       mprotect is in use\n"));
+  EXPECT_THAT(text,
+              HasSubstr("yes  userfaultfd (can be had, not the default)\n       granted\n       mprotect is in use\n"));
   EXPECT_THAT(text, HasSubstr("1 of 2 probes were granted."));
   const auto json = nlohmann::json::parse(DoctorReportToJson(report))["sections"][0]["probes"];
   EXPECT_EQ(json[0]["available"], true);
@@ -66,7 +67,8 @@ TEST(DoctorReportTest, OfANodeThatIsFastMemoryItSaysThatItCannotBeUsed) {
   DoctorReport report;
   report.slow = "numa:0";
   TrySlowTier(*tier::ParseTierSpec(report.slow), &report, machine);
-  EXPECT_THAT(FormatDoctorReport(report), HasSubstr("numa:0 can't be used: numa:0: fast memory is taken from node 0 too"));
+  EXPECT_THAT(FormatDoctorReport(report),
+              HasSubstr("numa:0 can't be used: numa:0: fast memory is taken from node 0 too"));
 }
 
 TEST(DoctorReportTest, SaysWhyASlowTierCannotBeUsed) {

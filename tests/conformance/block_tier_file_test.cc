@@ -33,16 +33,15 @@ FileSystem& WithRefusedRing() {
   return *files;
 }
 
-INSTANTIATE_TEST_SUITE_P(File, BlockTierConformance,
-                         ::testing::Values(FileKind("Uring", FileBackend::kUring, RealFileSystem()),
-                                           FileKind("Threads", FileBackend::kThreads, RealFileSystem()),
-                                           FileKind("ThroughThePageCache", FileBackend::kAuto, WithoutDirect()),
-                                           FileKind("UringWithShortTransfers", FileBackend::kUring,
-                                                    WithShortTransfers()),
-                                           FileKind("ThreadsWithShortTransfers", FileBackend::kThreads,
-                                                    WithShortTransfers()),
-                                           FileKind("UringForbiddenHalfway", FileBackend::kUring, WithRefusedRing())),
-                         BlockTierKindName);
+INSTANTIATE_TEST_SUITE_P(
+    File, BlockTierConformance,
+    ::testing::Values(FileKind("Uring", FileBackend::kUring, RealFileSystem()),
+                      FileKind("Threads", FileBackend::kThreads, RealFileSystem()),
+                      FileKind("ThroughThePageCache", FileBackend::kAuto, WithoutDirect()),
+                      FileKind("UringWithShortTransfers", FileBackend::kUring, WithShortTransfers()),
+                      FileKind("ThreadsWithShortTransfers", FileBackend::kThreads, WithShortTransfers()),
+                      FileKind("UringForbiddenHalfway", FileBackend::kUring, WithRefusedRing())),
+    BlockTierKindName);
 
 }  // namespace
 }  // namespace thermocline::tier

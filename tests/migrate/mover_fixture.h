@@ -54,7 +54,8 @@ class FullMemory final : public os::Memory {
 
 class MoverTest : public ::testing::Test {
  protected:
-  explicit MoverTest(int read_ahead = 0, int depth = 64, Bytes busy = MoverOptions().busy) : tier_(kGranule, kSlots, depth) {
+  explicit MoverTest(int read_ahead = 0, int depth = 64, Bytes busy = MoverOptions().busy)
+      : tier_(kGranule, kSlots, depth) {
     arena::ResidencyOptions options;
     options.granule_bytes = kGranule;
     options.address_space = MiB(64);
@@ -131,8 +132,8 @@ class MoverTest : public ::testing::Test {
     actions.fetch.push_back({Id(pointer), LayerId(2), for_writing});
     Do(actions);
   }
-  // Lets its eviction fail where no mapping can be had, so that it can be neither written nor mapped again. Leaves the tier
-  // held and the memory full.
+  // Lets its eviction fail where no mapping can be had, so that it can be neither written nor mapped again. Leaves the
+  // tier held and the memory full.
   bool Strand(char* pointer) {
     tier_.Hold(true);
     Evict(pointer);

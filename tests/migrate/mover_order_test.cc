@@ -1,5 +1,5 @@
-// What the mover fetches first, and how much of the queue it fills: planned arrivals by deadline, what is due alone, and
-// what a touch brings along.
+// What the mover fetches first, and how much of the queue it fills: planned arrivals by deadline, what is due alone,
+// and what a touch brings along.
 #include <memory>
 #include <vector>
 

@@ -8,8 +8,8 @@ namespace {
 
 class WrongPlan : public MoverTest {
  protected:
-  // Fast memory is full of what the plan expects to be used in this layer. A loop uses others instead, in turns. Returns
-  // how many of them were fetched for `rounds` turns.
+  // Fast memory is full of what the plan expects to be used in this layer. A loop uses others instead, in turns.
+  // Returns how many of them were fetched for `rounds` turns.
   int64_t FetchesOfALoop(int frames, int tensors, int rounds) {
     residency_->SetFrameLimit(frames);
     std::vector<char*> loop, expected;

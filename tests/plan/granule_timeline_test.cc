@@ -50,8 +50,9 @@ TEST_F(TimelineTest, WhatIsBornNeedsNoContentAndLivesUntilItIsFreed) {
   const std::vector<GranuleUse>& uses = timeline.granules[0].uses;
   ASSERT_EQ(uses.size(), 2);
   EXPECT_EQ(uses[0], (GranuleUse{.layer = 2, .write = true, .next = 3, .live_for = 3}));
-  EXPECT_EQ(uses[1],
-            (GranuleUse{.layer = 5, .read = true, .live_before = true, .needs_content = true, .next = 7, .live_for = 2}));
+  EXPECT_EQ(
+      uses[1],
+      (GranuleUse{.layer = 5, .read = true, .live_before = true, .needs_content = true, .next = 7, .live_for = 2}));
 }
 
 TEST_F(TimelineTest, ANeighbourThatLivesMakesABirthNeedTheGranulesContent) {
@@ -85,8 +86,9 @@ TEST_F(TimelineTest, ALifeThatWrapsKeepsItsContentAcrossTheStepsEnd) {
   Write(tensor, 8);
   const GranuleTimeline timeline = Timeline();
   const std::vector<GranuleUse>& uses = timeline.granules[0].uses;
-  EXPECT_EQ(uses[0],
-            (GranuleUse{.layer = 1, .read = true, .live_before = true, .needs_content = true, .next = 7, .live_for = 0}));
+  EXPECT_EQ(
+      uses[0],
+      (GranuleUse{.layer = 1, .read = true, .live_before = true, .needs_content = true, .next = 7, .live_for = 0}));
   EXPECT_EQ(uses[1], (GranuleUse{.layer = 8, .write = true, .next = 3, .live_for = 3}));
 }
 

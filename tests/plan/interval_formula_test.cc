@@ -8,8 +8,8 @@
 namespace thermocline::plan {
 namespace {
 
-// Four layers of 1, 2, 3 and 4 seconds; four weights of one granule, each read in the layer of its number, weight 0 again
-// in layer 3. The link moves one granule a second.
+// Four layers of 1, 2, 3 and 4 seconds; four weights of one granule, each read in the layer of its number, weight 0
+// again in layer 3. The link moves one granule a second.
 class IntervalFormulaTest : public ::testing::Test {
  protected:
   IntervalFormulaTest() {
@@ -41,8 +41,8 @@ TEST_F(IntervalFormulaTest, SpaceIsTheIntervalThatUsesMost) {
 }
 
 TEST_F(IntervalFormulaTest, TimeIsTheIntervalBeforeInWhichTheFetchesRun) {
-  // MIL 1: layer 0 fetches nothing (weight 0 is used in layer 3, just before), layer 1 one granule in 1 s, layer 2 one in
-  // 2 s, layer 3 two in 3 s.
+  // MIL 1: layer 0 fetches nothing (weight 0 is used in layer 3, just before), layer 1 one granule in 1 s, layer 2 one
+  // in 2 s, layer 3 two in 3 s.
   const std::vector<IntervalScore> fast = Score(4, 1);
   EXPECT_TRUE(fast[0].fits_time);
   EXPECT_DOUBLE_EQ(fast[0].exposed_seconds, 0);
@@ -54,7 +54,8 @@ TEST_F(IntervalFormulaTest, TimeIsTheIntervalBeforeInWhichTheFetchesRun) {
 
 TEST_F(IntervalFormulaTest, TheLeastExposedThatFitsIsChosen) {
   // With room for three granules at half the rate. MIL 2: the first interval fetches weight 1 (2 s in 7 s), the second
-  // weights 2 and 3 (4 s in 3 s): 1 s exposed. MIL 3: the first fetches 1 and 2 (4 s in 4 s), the second 3 (2 s in 6 s).
+  // weights 2 and 3 (4 s in 3 s): 1 s exposed. MIL 3: the first fetches 1 and 2 (4 s in 4 s), the second 3 (2 s in 6
+  // s).
   const std::vector<IntervalScore> scores = Score(3, 0.5);
   EXPECT_DOUBLE_EQ(scores[1].exposed_seconds, 1);
   EXPECT_DOUBLE_EQ(scores[2].exposed_seconds, 0);

@@ -126,8 +126,8 @@ TEST(LayoutTest, TenThousandTensorsAreQuick) {
   Profile profile = Steps(2000);
   for (int i = 0; i < 10000; ++i) {
     const int birth = static_cast<int>(random() % 1900);
-    profile.tensors.push_back(Make(i, KiB(64 + static_cast<int64_t>(random() % 4096)), birth,
-                                   birth + static_cast<int>(random() % 100)));
+    profile.tensors.push_back(
+        Make(i, KiB(64 + static_cast<int64_t>(random() % 4096)), birth, birth + static_cast<int>(random() % 100)));
   }
   const auto start = std::chrono::steady_clock::now();
   const Layout layout = MakeLayout(profile, MiB(2), 0);

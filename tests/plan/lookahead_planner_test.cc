@@ -33,8 +33,8 @@ TEST(LookaheadPlannerTest, HidesTheLinkBehindTheComputeOfAConvNet) {
   for (const double share : {0.5, 0.35, 0.2}) {
     const PlannerInput input = Share(net, share, 1.5e9);
     const double ahead = MustReplay(input, "lookahead") / 2.4;
-    std::printf("%.0f%% at 1.5 GB/s, half duplex: lookahead %.4fx, interval %.3fx, lru %.3fx of all-fast\n", share * 100,
-                ahead, MustReplay(input, "interval") / 2.4, MustReplay(input, "lru") / 2.4);
+    std::printf("%.0f%% at 1.5 GB/s, half duplex: lookahead %.4fx, interval %.3fx, lru %.3fx of all-fast\n",
+                share * 100, ahead, MustReplay(input, "interval") / 2.4, MustReplay(input, "lru") / 2.4);
     EXPECT_LE(ahead, 1.03);
   }
 }
@@ -96,8 +96,8 @@ TEST(LookaheadPlannerTest, StartsAWriteBackRightAfterTheLastWrite) {
   profile::Tensor first;
   first.id = TensorId(0);
   first.bytes = MiB(2);
-  first.accesses = {{.layer = LayerId(0), .write = true}, {.layer = LayerId(2), .read = true},
-                    {.layer = LayerId(8), .read = true}};
+  first.accesses = {
+      {.layer = LayerId(0), .write = true}, {.layer = LayerId(2), .read = true}, {.layer = LayerId(8), .read = true}};
   net.tensors.push_back(first);
   profile::Tensor other;
   other.id = TensorId(1);
@@ -130,8 +130,9 @@ TEST(MakePlannerTest, KnowsEveryNameAndListsThemForAnyOther) {
   }
   const absl::Status status = MakePlanner("magic").status();
   EXPECT_TRUE(absl::IsInvalidArgument(status));
-  EXPECT_THAT(std::string(status.message()), ::testing::AllOf(::testing::HasSubstr("'magic'"),
-                                                              ::testing::HasSubstr("lookahead, lagrangian, interval, first_touch, lru")));
+  EXPECT_THAT(std::string(status.message()),
+              ::testing::AllOf(::testing::HasSubstr("'magic'"),
+                               ::testing::HasSubstr("lookahead, lagrangian, interval, first_touch, lru")));
 }
 
 }  // namespace

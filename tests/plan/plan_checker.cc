@@ -29,8 +29,8 @@ std::vector<GranuleId> Granules(const Placement& placement, Bytes granule) {
   return result;
 }
 
-// Follows the actions layer by layer. What is released is gone at once, what is fetched is there at once: so the count is
-// what the plan itself believes to hold, transfers to come included.
+// Follows the actions layer by layer. What is released is gone at once, what is fetched is there at once: so the count
+// is what the plan itself believes to hold, transfers to come included.
 class Walk {
  public:
   explicit Walk(const MigrationPlan& plan) : plan_(plan) {
@@ -80,8 +80,8 @@ bool Moves(const MigrationPlan& plan) {
 absl::Status CheckFrames(const Profile& profile, const MigrationPlan& plan) {
   const int64_t frames = plan.budget / plan.granule_bytes;
   if (static_cast<int64_t>(plan.resident_at_start.size()) > frames) {
-    return absl::InternalError(absl::StrCat(plan.resident_at_start.size(), " granules resident at the start, but only ",
-                                            frames, " frames"));
+    return absl::InternalError(
+        absl::StrCat(plan.resident_at_start.size(), " granules resident at the start, but only ", frames, " frames"));
   }
   if (plan.layers.size() != profile.layers.size()) return absl::InternalError("the plan has another number of layers");
   Walk walk(plan);
@@ -136,9 +136,8 @@ bool HasContentBefore(const Tensor& tensor, int32_t layer, int32_t layers) {
   const int32_t birth = std::max(tensor.birth.value(), 0);
   if (!profile::AliveIn(tensor, LayerId(layer))) return false;
   const int32_t age = (layer - birth + layers) % layers;
-  return std::any_of(tensor.accesses.begin(), tensor.accesses.end(), [&](const Access& access) {
-    return (access.layer.value() - birth + layers) % layers < age;
-  });
+  return std::any_of(tensor.accesses.begin(), tensor.accesses.end(),
+                     [&](const Access& access) { return (access.layer.value() - birth + layers) % layers < age; });
 }
 
 Truth FindTruth(const Profile& profile, const MigrationPlan& plan) {

@@ -1,5 +1,5 @@
-// An independent look at plans, written from their contract (migration_plan.h) alone, sharing nothing with the planners'
-// own replay.
+// An independent look at plans, written from their contract (migration_plan.h) alone, sharing nothing with the
+// planners' own replay.
 #ifndef THERMOCLINE_TESTS_PLAN_PLAN_CHECKER_H_
 #define THERMOCLINE_TESTS_PLAN_PLAN_CHECKER_H_
 
@@ -9,9 +9,9 @@
 
 namespace thermocline::plan {
 
-// Follows the plan's actions through two steps: in no layer may it hold more granules than the budget has frames, where a
-// fetch holds its frame from the layer that starts it; nothing is released that isn't held nor brought that is; and each
-// step ends as it began.
+// Follows the plan's actions through two steps: in no layer may it hold more granules than the budget has frames, where
+// a fetch holds its frame from the layer that starts it; nothing is released that isn't held nor brought that is; and
+// each step ends as it began.
 absl::Status CheckFrames(const profile::Profile& profile, const MigrationPlan& plan);
 
 // No two tensors whose lives overlap share a byte; alignment, regions and bounds are as promised.

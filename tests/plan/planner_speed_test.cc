@@ -45,9 +45,7 @@ TEST(PlannerSpeed, AStepOfTwentyThousandTensorsAndTwoThousandLayersIsPlannedInSe
   ExpectQuick("a slow link", net, 0.3e9);
 }
 
-TEST(PlannerSpeed, SoIsOneWhoseEveryLayerReadsTheSameTable) {
-  ExpectQuick("a table", DeepNet(1000, MiB(256)), 1.5e9);
-}
+TEST(PlannerSpeed, SoIsOneWhoseEveryLayerReadsTheSameTable) { ExpectQuick("a table", DeepNet(1000, MiB(256)), 1.5e9); }
 
 }  // namespace
 }  // namespace thermocline::plan

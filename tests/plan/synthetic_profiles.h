@@ -13,7 +13,7 @@
 namespace thermocline::plan {
 
 struct ConvNetOptions {
-  int blocks_per_stage = 10;       // convolutions; three stages
+  int blocks_per_stage = 10;        // convolutions; three stages
   int64_t stage1_bytes = 25690112;  // one activation: 128 x 64 x 28 x 28 floats; halved in each later stage
   double seconds = 2.4;
   bool scratch = false;  // convolutions' backward also takes two activations of scratch
@@ -30,8 +30,8 @@ profile::Profile DeepNet(int blocks, Bytes shared = Bytes(0));
 // A random but valid profile: lives of all kinds (short, long, wrapping, persistent, fixed), random accesses.
 profile::Profile RandomProfile(uint64_t seed, int layers, int tensors);
 
-// As many layers of a second as weights: weight i, of one granule, is read in layer i alone. And the plan that gives each
-// weight its granule and moves nothing, with a budget of `frames`.
+// As many layers of a second as weights: weight i, of one granule, is read in layer i alone. And the plan that gives
+// each weight its granule and moves nothing, with a budget of `frames`.
 struct WeightsInTurn {
   static constexpr Bytes kGranule = MiB(2);
   WeightsInTurn(int weights, int frames);

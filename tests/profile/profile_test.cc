@@ -176,9 +176,7 @@ std::string Refusal(const Profile& profile) {
   return std::string(status.message());
 }
 
-TEST(ProfileValidateTest, TakesWhatMakesSense) {
-  EXPECT_TRUE(Validate(Good()).ok()) << Validate(Good());
-}
+TEST(ProfileValidateTest, TakesWhatMakesSense) { EXPECT_TRUE(Validate(Good()).ok()) << Validate(Good()); }
 
 TEST(ProfileValidateTest, RefusesTouchesOutsideALifeNamingTensorAndLayer) {
   Profile profile = Good();

@@ -25,8 +25,8 @@ void AddLinkFaults(const fs::path& root, const fs::path& file, size_t index, con
   }
 }
 
-// A file of the checkout that a document names, be it in a `span` or a command line. Patterns (*, <x>, X.., ...) are not
-// file names.
+// A file of the checkout that a document names, be it in a `span` or a command line. Patterns (*, <x>, X.., ...) are
+// not file names.
 void AddNameFaults(const fs::path& root, const fs::path& file, size_t index, const std::string& line, Faults* faults) {
   static const std::regex kName(
       R"((^|[\s`(])((?:scripts|src|include|docs|bench|examples|tests|cmake|python|\.ci)/[A-Za-z0-9_./-]*[A-Za-z0-9_/])([^\s`]?))");

@@ -60,7 +60,8 @@ TEST(Documents, NameOnlySubcommandsThatTheCommandHas) {
       const std::string help = std::string(THERMOCLINE_COMMAND) + " " + mention.subcommand + " --help >/dev/null 2>&1";
       known[mention.subcommand] = std::system(help.c_str()) == 0;
     }
-    EXPECT_TRUE(known[mention.subcommand]) << mention.place << ": there is no 'thermocline " << mention.subcommand << "'";
+    EXPECT_TRUE(known[mention.subcommand])
+        << mention.place << ": there is no 'thermocline " << mention.subcommand << "'";
   }
 }
 #endif

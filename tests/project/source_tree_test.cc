@@ -36,7 +36,8 @@ TEST_F(SourceTree, ARoomMayIncludeItselfAndTheRoomsBeforeIt) {
 
 TEST_F(SourceTree, AnUpwardIncludeIsAFault) {
   Write("src/tier/a.cc", "// Why.\n#include \"src/arena/a.h\"\n");
-  EXPECT_THAT(LayeringFaults(root_, rooms_), ElementsAre(HasSubstr("src/tier/a.cc:2: tier may not include src/arena/a.h")));
+  EXPECT_THAT(LayeringFaults(root_, rooms_),
+              ElementsAre(HasSubstr("src/tier/a.cc:2: tier may not include src/arena/a.h")));
 }
 
 TEST_F(SourceTree, AnUpwardIncludeInASubfolderIsAFault) {
@@ -88,7 +89,9 @@ TEST_F(SourceTree, ALongFileIsAFaultAndAFixtureIsNot) {
 }
 
 TEST_F(SourceTree, ASkipThatDoesNotSayWhatItNeedsIsAFault) {
-  const std::string skip = "  if (!there) GTEST_SKIP" "() << ";
+  const std::string skip =
+      "  if (!there) GTEST_SKIP"
+      "() << ";
   Write("tests/tier/a_test.cc", skip + "\"not here\";\n" + skip + "\"needs a second memory node\";\n" + skip +
                                     "status;\n" + skip + "kNeeds;\n");
   EXPECT_THAT(SkipFaults(root_), ElementsAre(HasSubstr("a_test.cc:1"), HasSubstr("a_test.cc:3")));
@@ -107,13 +110,16 @@ TEST_F(SourceTree, ALambdaInACodeBlockIsNoLink) {
 
 TEST_F(SourceTree, ANamedFileThatDoesNotExistIsAFault) {
   Write("scripts/test", "");
-  Write("a.md", "Run `scripts/test` or scripts/gone.\n\n    $ scripts/missing --steps 2\nAny `bench/*` or docs/<name>.\n");
-  EXPECT_THAT(DocumentFaults(root_), ElementsAre(HasSubstr("a.md:1: names scripts/gone"),
-                                                 HasSubstr("a.md:3: names scripts/missing")));
+  Write("a.md",
+        "Run `scripts/test` or scripts/gone.\n\n    $ scripts/missing --steps 2\nAny `bench/*` or docs/<name>.\n");
+  EXPECT_THAT(DocumentFaults(root_),
+              ElementsAre(HasSubstr("a.md:1: names scripts/gone"), HasSubstr("a.md:3: names scripts/missing")));
 }
 
 TEST_F(SourceTree, SubcommandsAreFoundInSpansAndBlocksAndNotInProse) {
-  Write("a.md", "thermocline is a layer. Run `thermocline doctor`.\n\n    thermocline tiers --json\n```\nbuild/bin/thermocline run -- x\n```\n");
+  Write("a.md",
+        "thermocline is a layer. Run `thermocline doctor`.\n\n    thermocline tiers --json\n```\nbuild/bin/thermocline "
+        "run -- x\n```\n");
   std::vector<std::string> names;
   for (const CommandMention& mention : CommandMentions(root_)) names.push_back(mention.subcommand);
   EXPECT_THAT(names, ElementsAre("doctor", "tiers", "run"));

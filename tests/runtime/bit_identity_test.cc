@@ -62,8 +62,8 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{"file_with_kernel_faults", "file:/var/tmp", MiB(3), "lookahead", "on"}),
     [](const auto& test) { return std::string(test.param.name); });
 
-// A plan for so few frames is made where the budget is lowered. Each loop needs more of them together than the plan grants
-// it, and must get them all the same.
+// A plan for so few frames is made where the budget is lowered. Each loop needs more of them together than the plan
+// grants it, and must get them all the same.
 TEST(BitIdentityOfBudgets, HoldsWhereTheBudgetIsLoweredToFourFrames) {
   auto runtime = runtime::Runtime::Create(SmallSettings("emulated:in=2GB/s,out=2GB/s", MiB(3), "lookahead"));
   ASSERT_TRUE(runtime.ok()) << runtime.status();

@@ -1,5 +1,5 @@
-// Buffers that the kernel or a device holds while their tensors are due to leave: io_uring's fixed buffers, O_DIRECT under
-// way, and pages that are only shared with a forked child.
+// Buffers that the kernel or a device holds while their tensors are due to leave: io_uring's fixed buffers, O_DIRECT
+// under way, and pages that are only shared with a forked child.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <liburing.h>

@@ -175,11 +175,11 @@ inline long Make(Call call, int descriptor, char* buffer) {
   return result < 0 ? -errno : result;
 }
 
-#define HOUSE_OR_SKIP(house, ...)                                                                  \
-  House house(__VA_ARGS__);                                                                        \
-  if (house.runtime == nullptr && !absl::IsInvalidArgument(house.status)) {                        \
-    GTEST_SKIP() << "needs userfaultfd for the kernel's faults" << kOneOf << house.status;         \
-  }                                                                                                \
+#define HOUSE_OR_SKIP(house, ...)                                                          \
+  House house(__VA_ARGS__);                                                                \
+  if (house.runtime == nullptr && !absl::IsInvalidArgument(house.status)) {                \
+    GTEST_SKIP() << "needs userfaultfd for the kernel's faults" << kOneOf << house.status; \
+  }                                                                                        \
   ASSERT_TRUE(house.status.ok()) << house.status
 
 // Granules of huge pages.

@@ -1,5 +1,5 @@
-// A small network of layers written by hand, for tests: forward saves activations, backward reads them and updates weights.
-// The same code runs on malloc and on a runtime; its losses must be equal to the last bit.
+// A small network of layers written by hand, for tests: forward saves activations, backward reads them and updates
+// weights. The same code runs on malloc and on a runtime; its losses must be equal to the last bit.
 #ifndef THERMOCLINE_TESTS_RUNTIME_SMALL_NETWORK_H_
 #define THERMOCLINE_TESTS_RUNTIME_SMALL_NETWORK_H_
 

@@ -58,9 +58,8 @@ TEST(EmulatedTierTest, HalfDuplexSharesOneLinkInOrderOfSubmission) {
   auto tier = *EmulatedTier::Create(OneMicrosecond(&clock, false, 500e-9));
   const Frames frames(3, kGranule);
   const SlotId a = tier->AllocateSlot(), b = tier->AllocateSlot();
-  tier->Submit({{1, Direction::kOut, a, frames[0]},
-                {2, Direction::kIn, b, frames[1]},
-                {3, Direction::kOut, b, frames[2]}});
+  tier->Submit(
+      {{1, Direction::kOut, a, frames[0]}, {2, Direction::kIn, b, frames[1]}, {3, Direction::kOut, b, frames[2]}});
   EXPECT_EQ(tier->NextCompletionNanos(), 1500);
   EXPECT_TRUE(TagsAt(*tier, clock, 1499).empty());
   EXPECT_EQ(TagsAt(*tier, clock, 1500), std::vector<uint64_t>{1});
@@ -75,9 +74,8 @@ TEST(EmulatedTierTest, FullDuplexHasALinkEachWay) {
   auto tier = *EmulatedTier::Create(OneMicrosecond(&clock, true, 0));
   const Frames frames(3, kGranule);
   const SlotId a = tier->AllocateSlot(), b = tier->AllocateSlot();
-  tier->Submit({{1, Direction::kOut, a, frames[0]},
-                {2, Direction::kIn, b, frames[1]},
-                {3, Direction::kOut, b, frames[2]}});
+  tier->Submit(
+      {{1, Direction::kOut, a, frames[0]}, {2, Direction::kIn, b, frames[1]}, {3, Direction::kOut, b, frames[2]}});
   EXPECT_EQ(TagsAt(*tier, clock, 1000), (std::vector<uint64_t>{1, 2}));
   EXPECT_EQ(TagsAt(*tier, clock, 2000), std::vector<uint64_t>{3});
 }

@@ -32,15 +32,23 @@ class FaultyFileSystem : public FileSystem {
   int MakeTemporary(char* path, int flags) override {
     return Run("mkostemp", [&] { return real_.MakeTemporary(path, flags); });
   }
-  int Unlink(const char* path) override { return Run("unlink", [&] { return real_.Unlink(path); }); }
+  int Unlink(const char* path) override {
+    return Run("unlink", [&] { return real_.Unlink(path); });
+  }
   // Linux closes the descriptor even where it answers an error.
   int Close(int fd) override {
     const int result = real_.Close(fd);
     return Run("close", [&] { return result; });
   }
-  int SetFlags(int fd, int flags) override { return Run("fcntl", [&] { return real_.SetFlags(fd, flags); }); }
-  int Fstat(int fd, struct stat* out) override { return Run("fstat", [&] { return real_.Fstat(fd, out); }); }
-  int Fstatfs(int fd, struct statfs* out) override { return Run("fstatfs", [&] { return real_.Fstatfs(fd, out); }); }
+  int SetFlags(int fd, int flags) override {
+    return Run("fcntl", [&] { return real_.SetFlags(fd, flags); });
+  }
+  int Fstat(int fd, struct stat* out) override {
+    return Run("fstat", [&] { return real_.Fstat(fd, out); });
+  }
+  int Fstatfs(int fd, struct statfs* out) override {
+    return Run("fstatfs", [&] { return real_.Fstatfs(fd, out); });
+  }
   int Statfs(const char* path, struct statfs* out) override {
     return Run("statfs", [&] { return real_.Statfs(path, out); });
   }
@@ -49,7 +57,9 @@ class FaultyFileSystem : public FileSystem {
   int Fallocate(int fd, int64_t offset, int64_t bytes) override {
     return Run("fallocate", [&] { return real_.Fallocate(fd, offset, bytes); });
   }
-  int Ftruncate(int fd, int64_t bytes) override { return Run("ftruncate", [&] { return real_.Ftruncate(fd, bytes); }); }
+  int Ftruncate(int fd, int64_t bytes) override {
+    return Run("ftruncate", [&] { return real_.Ftruncate(fd, bytes); });
+  }
   int64_t Pread(int fd, void* memory, int64_t bytes, int64_t offset) override {
     return Run("pread", [&] { return real_.Pread(fd, memory, bytes, offset); });
   }
@@ -62,14 +72,18 @@ class FaultyFileSystem : public FileSystem {
   int DropCache(int fd, int64_t offset, int64_t bytes) override {
     return Run("posix_fadvise", [&] { return real_.DropCache(fd, offset, bytes); });
   }
-  int AdviseRandom(int fd) override { return Run("posix_fadvise", [&] { return real_.AdviseRandom(fd); }); }
+  int AdviseRandom(int fd) override {
+    return Run("posix_fadvise", [&] { return real_.AdviseRandom(fd); });
+  }
   int64_t CachedByCachestat(int fd, int64_t bytes) override {
     return Run("cachestat", [&] { return real_.CachedByCachestat(fd, bytes); });
   }
   int64_t CachedByMincore(int fd, int64_t bytes) override {
     return Run("mincore", [&] { return real_.CachedByMincore(fd, bytes); });
   }
-  int EventFd() override { return Run("eventfd", [&] { return real_.EventFd(); }); }
+  int EventFd() override {
+    return Run("eventfd", [&] { return real_.EventFd(); });
+  }
   int ShareLock(int fd, int64_t byte, bool take) override {
     return Run("lock", [&] { return real_.ShareLock(fd, byte, take); });
   }
@@ -241,9 +255,7 @@ class LateRefusalFileSystem : public FaultyFileSystem {
     return real_.RingSetup(entries, ring);
   }
   int RingSubmit(io_uring* ring) override { return submits_++ < 3 ? real_.RingSubmit(ring) : -EPERM; }
-  int RingWait(io_uring* ring, int64_t nanos) override {
-    return submits_ < 3 ? real_.RingWait(ring, nanos) : -EPERM;
-  }
+  int RingWait(io_uring* ring, int64_t nanos) override { return submits_ < 3 ? real_.RingWait(ring, nanos) : -EPERM; }
 
  private:
   int submits_ = 0;

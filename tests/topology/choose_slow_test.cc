@@ -33,9 +33,7 @@ TEST(ChooseSlowTest, ANodeWithoutRoomIsLeftForTheFile) {
   EXPECT_THAT(choice.why, HasSubstr("is too small: 2.00 GiB may be needed"));
 }
 
-TEST(ChooseSlowTest, TheKernelsLaterTierIsTheSlowOneEvenIfItHasCpus) {
-  EXPECT_EQ(On("tiers", MiB(1)).spec, "numa:1");
-}
+TEST(ChooseSlowTest, TheKernelsLaterTierIsTheSlowOneEvenIfItHasCpus) { EXPECT_EQ(On("tiers", MiB(1)).spec, "numa:1"); }
 
 TEST(ChooseSlowTest, OneNodeMeansTheFile) {
   const SlowChoice choice = On("cpu_only", MiB(1));
@@ -44,8 +42,7 @@ TEST(ChooseSlowTest, OneNodeMeansTheFile) {
 }
 
 TEST(ChooseSlowTest, TwoEqualSocketsMeanTheFile) {
-  const SlowChoice choice =
-      On("", MiB(1), {HwlocInput::Kind::kSynthetic, "numa:2(memory=1073741824) core:2 pu:1"});
+  const SlowChoice choice = On("", MiB(1), {HwlocInput::Kind::kSynthetic, "numa:2(memory=1073741824) core:2 pu:1"});
   EXPECT_EQ(choice.spec, "file:/var/tmp");
   EXPECT_THAT(choice.why, HasSubstr("none slower"));
 }

@@ -17,7 +17,7 @@ class RefusingSystemCalls final : public SystemCalls {
   using Answer = std::function<long(const long (&)[6])>;
 
   void Refuse(long number, int error) {
-    answers_[number] = [error](const long (&)[6]) { return -static_cast<long>(error); };
+    answers_[number] = [error](const long(&)[6]) { return -static_cast<long>(error); };
   }
   void AnswerWith(long number, Answer answer) { answers_[number] = std::move(answer); }
   int CallsOf(long number) const {

@@ -19,8 +19,8 @@ constexpr char kText[] =
     "7fff0a000000 default stack anon=3 dirty=3 N0=3 kernelpagesize_kB=4\n";
 
 TEST(NumaMapsTest, SumsEachNodesBytesOverAllMappings) {
-  EXPECT_THAT(ReadNumaMaps(kText), UnorderedElementsAre(Pair(NodeId(0), KiB(4 * 8004)),
-                                                        Pair(NodeId(1), KiB(4 * (24576 + 192)) + MiB(6))));
+  EXPECT_THAT(ReadNumaMaps(kText),
+              UnorderedElementsAre(Pair(NodeId(0), KiB(4 * 8004)), Pair(NodeId(1), KiB(4 * (24576 + 192)) + MiB(6))));
 }
 
 TEST(NumaMapsTest, TellsWhatIsBoundToANodeFromWhatOnlyLiesThere) {

@@ -30,7 +30,7 @@ using ::testing::StartsWith;
 constexpr int64_t kMiB = 1 << 20;
 constexpr int64_t kNeeded = 48 * kMiB;  // what rhythm.c needs
 constexpr int kPatienceMillis = 40'000;
-constexpr int kBind = 2;                // MPOL_BIND
+constexpr int kBind = 2;  // MPOL_BIND
 
 std::string Beside(const std::string& name) {
   return std::filesystem::read_symlink("/proc/self/exe").parent_path() / name;

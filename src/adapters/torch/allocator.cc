@@ -8,7 +8,8 @@
 #include "thermocline/torch.h"
 
 // Allocator::copy_data came with 2.1, where it is pure virtual.
-#define THERMOCLINE_TORCH_HAS_COPY_DATA (TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 1))
+#define THERMOCLINE_TORCH_HAS_COPY_DATA \
+  (TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 1))
 
 namespace thermocline::torch {
 namespace {

@@ -15,7 +15,7 @@ namespace {
 
 // What a mark has to know of an operator, found out once.
 struct Operator {
-  bool works = false;         // false: a view, or made of other operators: what it calls is marked instead
+  bool works = false;  // false: a view, or made of other operators: what it calls is marked instead
   std::string name;
   std::vector<bool> written;  // by argument
 };
@@ -136,9 +136,8 @@ void MarkOperators(Runtime* runtime, const MarkOptions& options) {
   TORCH_CHECK(runtime != nullptr, "MarkOperators: the runtime is null; Runtime::Create's status says why");
   TORCH_CHECK(this_threads_marker == nullptr, "MarkOperators: this thread's operators are marked already");
   this_threads_marker = new Marker(runtime, options);  // never destroyed: operators run in static destructors too
-  static const auto handle = at::addGlobalCallback(at::RecordFunctionCallback(&OnStart, &OnEnd)
-                                                       .needsInputs(true)
-                                                       .scopes({at::RecordScope::FUNCTION}));
+  static const auto handle = at::addGlobalCallback(
+      at::RecordFunctionCallback(&OnStart, &OnEnd).needsInputs(true).scopes({at::RecordScope::FUNCTION}));
   static_cast<void>(handle);
 }
 

@@ -27,9 +27,12 @@ class Preload : public ::testing::Test {
   ~Preload() override { unlink(stats_.c_str()); }
 
   SubprocessResult Run(const std::vector<std::string>& command, const std::vector<std::string>& more = {}) const {
-    std::vector<std::string> words = {"env", std::string("LD_PRELOAD=") + THERMOCLINE_PRELOAD,
-                                      "THERMOCLINE_FAST=" + std::to_string(kBudget), "THERMOCLINE_GRANULE=64KiB",
-                                      "THERMOCLINE_PLANNER=lru", "THERMOCLINE_STATS=" + stats_};
+    std::vector<std::string> words = {"env",
+                                      std::string("LD_PRELOAD=") + THERMOCLINE_PRELOAD,
+                                      "THERMOCLINE_FAST=" + std::to_string(kBudget),
+                                      "THERMOCLINE_GRANULE=64KiB",
+                                      "THERMOCLINE_PLANNER=lru",
+                                      "THERMOCLINE_STATS=" + stats_};
     words.insert(words.end(), more.begin(), more.end());
     words.insert(words.end(), command.begin(), command.end());
     return RunProgram(words);
@@ -170,8 +173,7 @@ TEST_F(Preload, ProgramsThatAreStartedArePlacedTooUnlessToldOtherwise) {
   ASSERT_EQ(Run({"sh", "-c", command}).exit_status, 0);
   EXPECT_EQ(Stats().size(), 1);
   unlink(stats_.c_str());
-  const SubprocessResult result =
-      Run({"sh", "-c", command + "; echo preload=$LD_PRELOAD"}, {"THERMOCLINE_CHILDREN=0"});
+  const SubprocessResult result = Run({"sh", "-c", command + "; echo preload=$LD_PRELOAD"}, {"THERMOCLINE_CHILDREN=0"});
   ASSERT_EQ(result.exit_status, 0);
   EXPECT_THAT(Stats(), IsEmpty());
 }

@@ -27,8 +27,8 @@ struct Notes {
   int frees_of_strangers = 0;
   std::vector<std::string> layers;
   std::vector<Touched> touches;
-  size_t refuse_from = SIZE_MAX;       // allocations of this many bytes and more fail
-  tc_status layer_status = TC_OK;      // what add_named_layer answers
+  size_t refuse_from = SIZE_MAX;   // allocations of this many bytes and more fail
+  tc_status layer_status = TC_OK;  // what add_named_layer answers
 };
 Notes& notes();
 

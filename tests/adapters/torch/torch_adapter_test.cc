@@ -131,8 +131,8 @@ TEST_F(TorchAdapter, SaysWhatAnOperatorReadsAndWrites) {
   const at::Tensor from = at::zeros({kLarge});
   Forget();
   to.add_(from);
-  EXPECT_THAT(notes().touches, ElementsAre(Touched{to.data_ptr(), 4 * kLarge, true},
-                                           Touched{from.data_ptr(), 4 * kLarge, false}));
+  EXPECT_THAT(notes().touches,
+              ElementsAre(Touched{to.data_ptr(), 4 * kLarge, true}, Touched{from.data_ptr(), 4 * kLarge, false}));
 }
 
 TEST_F(TorchAdapter, SaysThePartThatAViewCovers) {
@@ -147,8 +147,8 @@ TEST_F(TorchAdapter, SaysEachTensorOfAList) {
   const at::Tensor a = at::zeros({kLarge}), b = at::zeros({kLarge});
   Forget();
   at::cat({a, b});
-  EXPECT_THAT(notes().touches, ElementsAre(Touched{a.data_ptr(), 4 * kLarge, false},
-                                           Touched{b.data_ptr(), 4 * kLarge, false}));
+  EXPECT_THAT(notes().touches,
+              ElementsAre(Touched{a.data_ptr(), 4 * kLarge, false}, Touched{b.data_ptr(), 4 * kLarge, false}));
 }
 
 TEST_F(TorchAdapter, MarksTheNextOperatorAfterOneThatThrew) {

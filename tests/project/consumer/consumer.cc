@@ -1,8 +1,8 @@
 // Allocates through the C++ API of an installed library, and through a std::pmr container on it.
+#include <thermocline/runtime.h>
 #include <cstdio>
 #include <cstdlib>
 #include <memory_resource>
-#include <thermocline/runtime.h>
 #include <vector>
 
 int main() {
