@@ -23,7 +23,6 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
 #include "nlohmann/json.hpp"
 #include "src/base/parse_units.h"
@@ -109,14 +108,21 @@ absl::StatusOr<std::string> FindLibrary() {
                                           "thermocline_preload"));
 }
 
-// The runtime names the variable that is wrong; who gave a flag is told the flag.
+// The runtime names the variable that is wrong; who gave a flag is told the flag. Whole names only: one variable's
+// begins with another's.
 std::string AsFlags(absl::string_view message, const std::vector<std::pair<std::string, std::string>>& variables) {
-  std::string text(message);
-  for (const auto& [variable, value] : variables) {
-    const std::string flag = "--" + absl::AsciiStrToLower(absl::StripPrefix(variable, "THERMOCLINE_"));
-    text = absl::StrReplaceAll(text, {{variable, flag}});
+  constexpr absl::string_view kPrefix = "THERMOCLINE_";
+  std::string text;
+  for (size_t at = message.find(kPrefix); at != message.npos; at = message.find(kPrefix)) {
+    const size_t end = std::min(message.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZ_", at), message.size());
+    const absl::string_view name = message.substr(at, end - at);
+    const bool is_flag =
+        std::any_of(variables.begin(), variables.end(), [&](const auto& v) { return v.first == name; });
+    absl::StrAppend(&text, message.substr(0, at),
+                    is_flag ? "--" + absl::AsciiStrToLower(absl::StripPrefix(name, kPrefix)) : std::string(name));
+    message.remove_prefix(end);
   }
-  return text;
+  return absl::StrCat(text, message);
 }
 
 // Everything that would make the runtime refuse, said before the program starts rather than from inside it.

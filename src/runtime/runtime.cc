@@ -181,7 +181,9 @@ absl::StatusOr<plan::MigrationPlan> Runtime::PlanGivenProfile() {
   }
   const absl::StatusOr<trace::TraceFile> saved = trace::ReadTrace(settings_.profile_in);
   if (!saved.ok()) return saved.status();
-  return MakePlan(saved->profile, {});
+  absl::StatusOr<plan::MigrationPlan> plan = MakePlan(saved->profile, {});
+  if (plan.ok()) return plan;
+  return absl::Status(plan.status().code(), absl::StrCat(settings_.profile_in, ": ", plan.status().message()));
 }
 
 absl::Status Runtime::TakeGivenPlan() {

@@ -41,7 +41,6 @@ struct Settings {
   std::string planner = "lookahead";
   std::string plan_in;  // one of the two at most
   std::string profile_in;
-  const std::string& GivenFile() const { return plan_in.empty() ? profile_in : plan_in; }  // "": none
   Bytes granule_bytes = MiB(2);
   bool verify = false;
   std::string profiler = "auto";       // how a profiled step sees touches: profile/choose_gate.h
@@ -50,6 +49,9 @@ struct Settings {
   bool pass_through = false;           // THERMOCLINE=off
   std::string model;                   // what run logs call it; else the program's name
   std::optional<plan::TierSpec> link;  // THERMOCLINE_LINK=in=..,out=..: known, so not measured at start
+
+  // What a plan is had from at the start; "": nothing.
+  const std::string& GivenFile() const { return plan_in.empty() ? profile_in : plan_in; }
 };
 
 // Reads a variable; nullopt when it is not set.

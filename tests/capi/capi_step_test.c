@@ -153,6 +153,15 @@ static void Files(void) {
   options.profile_in = "/nonexistent/profile.json";
   Refused(&options, TC_NOT_FOUND, "/nonexistent/profile.json");
 
+  FILE* file = fopen(profile, "w"); /* a profile that no plan can be made of */
+  CHECK(file != NULL &&
+        fputs("{\"version\": 1, \"layers\": [{\"name\": \"a\", \"seconds\": 1}], \"tensors\": [{\"id\": 0, "
+              "\"bytes\": 4611686018427387904, \"birth_layer\": 0, \"death_layer\": 0}]}",
+              file) >= 0);
+  fclose(file);
+  options.profile_in = profile;
+  Refused(&options, TC_INVALID_ARGUMENT, "profile.json");
+
   options = Options("1MiB");
   options.plan_in = plan;
   Refused(&options, TC_INVALID_ARGUMENT, "budget");
@@ -162,7 +171,7 @@ static void Files(void) {
   options = Options("2MiB");
   options.plan_in = profile; /* not a plan */
   Refused(&options, TC_INVALID_ARGUMENT, "profile.json");
-  FILE* file = fopen(plan, "r+");
+  file = fopen(plan, "r+");
   CHECK(file != NULL && fseek(file, 40, SEEK_SET) == 0 && fputs("}}}}", file) >= 0);
   fclose(file);
   options.plan_in = plan; /* damaged */

@@ -132,6 +132,14 @@ TEST_F(RunCommand, RefusesWrongSettingsBeforeTheProgramStarts) {
   }
 }
 
+TEST_F(RunCommand, NamesTheVariableThatIsWrongWhereAFlagHasTheBeginningOfItsName) {
+  setenv("THERMOCLINE_PLANNER", "luck", 1);
+  const SubprocessResult result = Thermocline(RunWith({"--fast", "16MiB", "--plan", "plan.json"}, kCopy));
+  unsetenv("THERMOCLINE_PLANNER");
+  EXPECT_EQ(result.exit_status, 2);
+  EXPECT_THAT(result.err, HasSubstr("THERMOCLINE_PLANNER"));
+}
+
 TEST_F(RunCommand, RefusesALinkOfWhichOneWayIsGivenTwice) {
   setenv("THERMOCLINE_LINK", "in=2GB/s,out=1GB/s,in=1GB/s", 1);
   const SubprocessResult result = Thermocline(RunWith({"--fast", "16MiB"}, {"true"}));
