@@ -315,10 +315,9 @@ tc_status tc_save_profile(tc_runtime* runtime, const char* path) {
     if (!shape.has_value()) {
       return absl::FailedPreconditionError("no step has been profiled yet; call tc_save_profile after one has");
     }
-    if (shape->given) {
+    if (!shape->profile_known) {
       return absl::FailedPreconditionError(
-          "no step has been profiled, as this run began with a saved plan or profile; save the profile of a run "
-          "without");
+          "no step has been profiled, as this run began with a saved plan; save the profile of a run without");
     }
     return thermocline::trace::WriteTrace(path, shape->profile);
   });

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "src/base/reserve.h"
+
 namespace thermocline::runtime {
 namespace {
 
@@ -12,6 +14,8 @@ constexpr Bytes kLargeTensor = KiB(256);
 }  // namespace
 
 void PageRecorder::AddTensor(char* begin, Bytes rounded, int64_t index) {
+  ReserveFor(live_, live_.size() + 1);
+  ReserveFor(gone_, gone_.size() + live_.size() + 1);
   const Live live{begin, begin + rounded.count(), index, rounded < kLargeTensor ? kPage : kLargeWindow};
   const auto place = std::upper_bound(live_.begin(), live_.end(), begin,
                                       [](const char* address, const Live& other) { return address < other.begin; });
@@ -48,6 +52,13 @@ arena::AccessRecorder::Window PageRecorder::OnTouch(char* address, os::FaultAcce
 }
 
 void PageRecorder::EndLayer(LayerId layer, std::vector<profile::Tensor>* tensors) {
+  // A tensor has one access a layer.
+  for (const std::vector<Live>* lives : {&live_, &gone_}) {
+    for (const Live& live : *lives) {
+      std::vector<profile::Access>& accesses = (*tensors)[live.index].accesses;
+      if (live.reads + live.writes > 0) ReserveFor(accesses, accesses.size() + 1);
+    }
+  }
   const auto flush = [&](Live& live) {
     if (live.reads + live.writes == 0) return;
     profile::Access access;

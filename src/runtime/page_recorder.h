@@ -19,7 +19,8 @@ namespace thermocline::runtime {
 
 class PageRecorder final : public arena::AccessRecorder {
  public:
-  // A tensor in [begin, begin + rounded); `index` is its position in the profile.
+  // A tensor in [begin, begin + rounded); `index` is its position in the profile. Throws std::bad_alloc, with nothing
+  // changed, when there is no memory for it; RemoveTensor then needs none.
   void AddTensor(char* begin, Bytes rounded, int64_t index);
   // It is freed: its touches so far are kept for the end of the layer.
   void RemoveTensor(char* begin);
@@ -28,7 +29,8 @@ class PageRecorder final : public arena::AccessRecorder {
   int64_t TensorAt(const char* address) const;
   Window OnTouch(char* address, os::FaultAccess access) override;
 
-  // Ends the layer: appends its touches to the tensors' accesses.
+  // Ends the layer: appends its touches to the tensors' accesses. Throws std::bad_alloc, with nothing changed, when
+  // there is no memory for them.
   void EndLayer(LayerId layer, std::vector<profile::Tensor>* tensors);
   // Touches since the last EndLayer.
   int64_t touches() const { return touches_; }

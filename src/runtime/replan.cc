@@ -1,9 +1,12 @@
 // Runtime's fourth part: plans, made again as steps turn out to take other times, and drift.
 #include <algorithm>
 #include <iterator>
+#include <new>
 #include <utility>
 
+#include "src/plan/rebase.h"
 #include "src/runtime/runtime.h"
+#include "src/runtime/shortest_layer.h"
 
 namespace thermocline::runtime {
 namespace {
@@ -14,7 +17,6 @@ constexpr int64_t kReplanAfter[] = {2, 6};
 constexpr double kDriftShare = 0.02;
 // Of a step's transfers that found a queue, granules from which on they tell the link's speed.
 constexpr int64_t kTellingGranules = 8;
-constexpr double kShortestLayer = 1e-7;
 
 void SetLayerSeconds(const std::vector<double>& seconds, profile::Profile* profile) {
   for (size_t i = 0; i < profile->layers.size() && i < seconds.size(); ++i) {
@@ -43,6 +45,7 @@ Bytes Runtime::PlanBudget() const {
 
 PlanTimes Runtime::TimesOf(const Shape& shape) {
   PlanTimes times;
+  times.link_pace = shape.link_pace;
   for (const profile::Layer& layer : shape.profile.layers) times.layer_seconds.push_back(layer.seconds);
   return times;
 }
@@ -61,7 +64,17 @@ absl::StatusOr<plan::MigrationPlan> Runtime::MakePlan(const profile::Profile& pr
   const int64_t began = clock_.NowNanos();
   absl::StatusOr<plan::MigrationPlan> plan = planners_[wish.planner]->Plan(input);
   planning_seconds_ = (clock_.NowNanos() - began) * 1e-9;
+  if (!plan.ok() || !wish.given) return plan;
+  if (absl::Status status = plan::Rebase(allocator_->planned_begin(), allocator_->planned_end(), &*plan);
+      !status.ok()) {
+    return status;
+  }
   return plan;
+}
+
+// The plan that was just made is held against the times that it was made from.
+void Runtime::WatchTimes(Shape& shape) const {
+  shape.drift.OnPlan(TimesOf(shape), shape.plan->predicted_exposed_per_layer, planning_seconds_, /*tried=*/false);
 }
 
 bool Runtime::Drifted() const {
@@ -81,6 +94,7 @@ void Runtime::CountLastLayer() {
 void Runtime::FinishPlacedStep(double seconds) {
   Shape& shape = *shapes_[active_];
   ++shape.steps;
+  if (shape.steps <= *std::rbegin(kReplanAfter)) shape.seen_paces.push_back(LinkPace());
   if (!explicit_steps_) step_layer_seconds_.pop_back();  // of the last layer, which has only begun
   // Means, not minima: leads that fit the luckiest run of each layer come too late in all the others.
   std::vector<double>& mean = shape.measured_seconds;
@@ -94,14 +108,20 @@ void Runtime::FinishPlacedStep(double seconds) {
     profile_next_ |= marked ? strange_.OnStrange(steps_, first_unknown_) : MayProfileUnmarked();
     return;
   }
-  if (shape.given) return;  // there is nothing to plan from
+  if (!shape.profile_known) return;  // there is nothing to plan from
+  // Made before the budget was changed.
+  bool replan = shape.made_for != budget();
   // Plans are tried with layer times that placed steps took, not with those of the profile.
-  bool replan = shape.steps > kReplanAfter[0] && shape.trial.OnStep(seconds);
+  replan |= shape.steps > kReplanAfter[0] && shape.trial.OnStep(seconds);
   replan |= std::find(std::begin(kReplanAfter), std::end(kReplanAfter), shape.steps) != std::end(kReplanAfter);
-  if (replan) {
-    Replan(shape).IgnoreError();  // the old plan stays in use
-  } else if (shape.trial.decided() && shape.steps > *std::rbegin(kReplanAfter)) {
-    FollowTimes(shape, seconds);
+  try {
+    if (replan) {
+      Replan(shape).IgnoreError();  // the old plan stays in use
+    } else if (shape.trial.decided() && shape.steps > *std::rbegin(kReplanAfter)) {
+      FollowTimes(shape, seconds);
+    }
+  } catch (const std::bad_alloc&) {
+    // As where no plan can be made.
   }
 }
 
@@ -115,17 +135,25 @@ bool Runtime::MayProfileUnmarked() {
   return true;
 }
 
-// The same profile, with the layer times that placed steps took.
+// The same profile, with the layer times that placed steps took and the link as fast as it was in them.
 absl::Status Runtime::Replan(Shape& shape) {
+  shape.made_for = budget();  // also where no plan can be made: another try would fail too
   profile::Profile profile = shape.profile;
   SetLayerSeconds(shape.measured_seconds, &profile);
-  absl::StatusOr<plan::MigrationPlan> plan = MakePlan(profile, {.planner = shape.trial.current()});
+  const double pace = SeenPace(shape.seen_paces, shape.link_pace);
+  absl::StatusOr<plan::MigrationPlan> plan =
+      MakePlan(profile, {.planner = shape.trial.current(), .link_pace = pace, .given = shape.given});
   if (!plan.ok()) return plan.status();
   auto next = std::make_unique<Shape>(std::move(profile), *std::move(plan));
-  next->steps = shape.steps;
+  next->given = shape.given;
   next->trial = shape.trial;
+  next->link_pace = pace;
+  WatchTimes(*next);
+  next->made_for = shape.made_for;
+  next->last_used = shape.last_used;
+  next->seen_paces = std::move(shape.seen_paces);
+  next->steps = shape.steps;
   next->measured_seconds = std::move(shape.measured_seconds);
-  next->drift.OnPlan(TimesOf(*next), next->plan->predicted_exposed_per_layer, planning_seconds_, /*tried=*/false);
   shapes_[active_] = std::move(next);
   CountShapes();
   plan_changed_ = true;
@@ -156,7 +184,8 @@ void Runtime::FollowTimes(Shape& shape, double seconds) {
   if (shape.plan_before == nullptr || shape.drift.trying()) return;
   if (action == TimeDrift::Action::kTakeBack) {
     shape.plan = shape.plan_before;
-    SetLayerSeconds(shape.seconds_before, &shape.profile);
+    SetLayerSeconds(shape.times_before.layer_seconds, &shape.profile);
+    shape.link_pace = shape.times_before.link_pace;
     plan_changed_ = true;
   }
   shape.plan_before = nullptr;
@@ -168,16 +197,20 @@ void Runtime::PlanForMeasured(Shape& shape) {
   profile::Profile profile = shape.profile;
   const PlanTimes& measured = shape.drift.measured();
   SetLayerSeconds(measured.layer_seconds, &profile);
-  absl::StatusOr<plan::MigrationPlan> plan = MakePlan(
-      profile, {.planner = shape.trial.current(), .link_pace = measured.link_pace, .layout_of = shape.plan.get()});
+  absl::StatusOr<plan::MigrationPlan> plan = MakePlan(profile, {.planner = shape.trial.current(),
+                                                                .link_pace = measured.link_pace,
+                                                                .layout_of = shape.plan.get(),
+                                                                .given = shape.given});
   if (!plan.ok()) return;
-  shape.seconds_before = TimesOf(shape).layer_seconds;
+  auto made = std::make_shared<const plan::MigrationPlan>(*std::move(plan));
+  shape.times_before = TimesOf(shape);
+  shape.link_pace = measured.link_pace;
   shape.profile = std::move(profile);
-  shape.plan_before = std::exchange(shape.plan, std::make_shared<const plan::MigrationPlan>(*std::move(plan)));
-  shape.drift.OnPlan(measured, shape.plan->predicted_exposed_per_layer, planning_seconds_, /*tried=*/true);
+  shape.plan_before = std::exchange(shape.plan, std::move(made));
   CountShapes();
   plan_changed_ = true;
   ++replans_;
+  shape.drift.OnPlan(measured, shape.plan->predicted_exposed_per_layer, planning_seconds_, /*tried=*/true);
 }
 
 }  // namespace thermocline::runtime

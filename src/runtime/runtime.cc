@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <new>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -160,45 +161,55 @@ absl::Status Runtime::MeasureLink() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<plan::MigrationPlan> Runtime::LoadPlan() {
+// The plan says where everything lies; the profile that it was made from is not needed to execute it.
+absl::StatusOr<std::unique_ptr<Shape>> Runtime::ShapeOfGivenPlan() {
   absl::StatusOr<plan::MigrationPlan> saved = plan::LoadPlan(settings_.plan_in);
-  if (!saved.ok()) return saved;
+  if (!saved.ok()) return saved.status();
   if (saved->budget > settings_.fast || saved->granule_bytes != settings_.granule_bytes) {
     return absl::InvalidArgumentError(
         absl::StrCat(settings_.plan_in, " was made for a budget of ", FormatBytes(saved->budget), " in granules of ",
                      FormatBytes(saved->granule_bytes), ", this run has ", FormatBytes(settings_.fast),
                      " in granules of ", FormatBytes(settings_.granule_bytes), "; give the same, or no plan"));
   }
-  return saved;
+  if (absl::Status status = plan::Rebase(allocator_->planned_begin(), allocator_->planned_end(), &*saved);
+      !status.ok()) {
+    return absl::Status(status.code(), absl::StrCat(settings_.plan_in, ": ", status.message(), ", or give none"));
+  }
+  profile::Profile profile;
+  profile.layers.resize(saved->layers.size());
+  auto shape = std::make_unique<Shape>(std::move(profile), *std::move(saved));
+  shape->profile_known = false;
+  return shape;
 }
 
-absl::StatusOr<plan::MigrationPlan> Runtime::PlanGivenProfile() {
+absl::StatusOr<std::unique_ptr<Shape>> Runtime::ShapeOfGivenProfile() {
   if (planners_.empty()) {
     return absl::InvalidArgumentError(absl::StrCat(settings_.profile_in, " is of no use to the planner ",
                                                    settings_.planner,
                                                    ", which runs by demand; give another planner, "
                                                    "or no profile"));
   }
-  const absl::StatusOr<trace::TraceFile> saved = trace::ReadTrace(settings_.profile_in);
+  absl::StatusOr<trace::TraceFile> saved = trace::ReadTrace(settings_.profile_in);
   if (!saved.ok()) return saved.status();
-  absl::StatusOr<plan::MigrationPlan> plan = MakePlan(saved->profile, {});
-  if (plan.ok()) return plan;
-  return absl::Status(plan.status().code(), absl::StrCat(settings_.profile_in, ": ", plan.status().message()));
+  const Trial trial(static_cast<int>(planners_.size()));
+  absl::StatusOr<plan::MigrationPlan> plan = MakePlan(saved->profile, {.planner = trial.current(), .given = true});
+  if (!plan.ok()) {
+    return absl::Status(plan.status().code(), absl::StrCat(settings_.profile_in, ": ", plan.status().message()));
+  }
+  auto shape = std::make_unique<Shape>(std::move(saved->profile), *std::move(plan));
+  shape->trial = trial;
+  shape->made_for = budget();
+  WatchTimes(*shape);
+  return shape;
 }
 
 absl::Status Runtime::TakeGivenPlan() {
-  const std::string& file = settings_.GivenFile();
-  if (file.empty()) return absl::OkStatus();
-  absl::StatusOr<plan::MigrationPlan> plan = settings_.plan_in.empty() ? PlanGivenProfile() : LoadPlan();
-  if (!plan.ok()) return plan.status();
-  if (absl::Status status = plan::Rebase(allocator_->planned_begin(), allocator_->planned_end(), &*plan);
-      !status.ok()) {
-    return absl::Status(status.code(), absl::StrCat(file, ": ", status.message(), ", or give none"));
-  }
-  // The plan says where everything lies; the profile that it was made from is not needed to execute it.
-  profile::Profile profile;
-  profile.layers.resize(plan->layers.size());
-  shapes_.push_back(std::make_unique<Shape>(std::move(profile), *std::move(plan)));
+  if (settings_.GivenFile().empty()) return absl::OkStatus();
+  // A budget that is too small to plan with makes a profile useless, not wrong.
+  if (planners_.empty() && settings_.plan_in.empty() && settings_.planner != "lru") return absl::OkStatus();
+  auto shape = settings_.plan_in.empty() ? ShapeOfGivenProfile() : ShapeOfGivenPlan();
+  if (!shape.ok()) return shape.status();
+  shapes_.push_back(*std::move(shape));
   shapes_.back()->given = true;
   CountShapes();
   return absl::OkStatus();
@@ -233,7 +244,7 @@ void* Runtime::Allocate(Bytes bytes, Bytes alignment, const void* call_site) {
   Identity identity{layer_.load(std::memory_order_relaxed), -1, arena::Allocator::Rounded(bytes)};
   void* pointer = nullptr;
   if (large && OnDrivingThread()) {
-    identity.ordinal = ordinal_++;
+    identity.ordinal = ordinal_;
     // Only what comes before the first mismatch decides on the shape; a program that never ends a step logs no further.
     if (step_mismatched_ == 0 && step_log_.size() < kMostLogged) step_log_.push_back(identity);
     if (phase == Phase::kPlaced && alignment <= arena::Allocator::kPage) {
@@ -242,9 +253,9 @@ void* Runtime::Allocate(Bytes bytes, Bytes alignment, const void* call_site) {
   }
   if (pointer == nullptr) pointer = AllocateAnywhere(bytes, alignment, phase == Phase::kProfiling, &serial);
   if (phase == Phase::kProfiling && pointer != nullptr && serial != 0) {
-    recorder_->OnAllocate(serial, static_cast<char*>(pointer), bytes, identity.rounded, LayerId(identity.layer),
-                          identity.ordinal);
+    RecordAllocation(identity, pointer, bytes, serial);
   }
+  if (identity.ordinal >= 0 && pointer != nullptr) ++ordinal_;  // what failed may be asked for again
   return pointer;
 }
 
@@ -263,6 +274,17 @@ void* Runtime::Secured(void* pointer, Bytes bytes) {
   if (pointer == nullptr || residency_->Secure(residency_->RangeOf(pointer, bytes))) return pointer;
   allocator_->Free(pointer, nullptr);
   return nullptr;
+}
+
+// What the profile can't have is not allocated either: the caller hears that there is no memory.
+void Runtime::RecordAllocation(const Identity& identity, void* pointer, Bytes bytes, uint64_t serial) {
+  try {
+    recorder_->OnAllocate(serial, static_cast<char*>(pointer), bytes, identity.rounded, LayerId(identity.layer),
+                          identity.ordinal);
+  } catch (const std::bad_alloc&) {
+    allocator_->Free(pointer, nullptr);
+    throw;
+  }
 }
 
 void* Runtime::AllocateMatched(Bytes bytes, uint64_t* serial, Identity* identity) {

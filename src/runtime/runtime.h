@@ -59,7 +59,7 @@ struct RuntimeStats {
 struct ShapeCopy {
   profile::Profile profile;
   std::shared_ptr<const plan::MigrationPlan> plan;
-  bool given = false;  // the plan, at start: there is no profile
+  bool profile_known = true;  // false: the plan was given at start
 };
 
 // What became of a program that marks no steps.
@@ -140,8 +140,8 @@ class Runtime {
   absl::Status Open();
   absl::Status MeasureLink();
   absl::Status TakeGivenPlan();
-  absl::StatusOr<plan::MigrationPlan> LoadPlan();
-  absl::StatusOr<plan::MigrationPlan> PlanGivenProfile();
+  absl::StatusOr<std::unique_ptr<Shape>> ShapeOfGivenPlan();
+  absl::StatusOr<std::unique_ptr<Shape>> ShapeOfGivenProfile();
   absl::Status AwaitFrames(int64_t frames);
 
   bool OnDrivingThread() const { return driver_.load(std::memory_order_relaxed) == ThreadMark(); }
@@ -149,6 +149,7 @@ class Runtime {
   void* AllocateAnywhere(Bytes bytes, Bytes alignment, bool own_pages, uint64_t* serial);
   void* Secured(void* pointer, Bytes bytes);
   void ReportTrouble(const absl::Status& trouble);
+  void RecordAllocation(const Identity& identity, void* pointer, Bytes bytes, uint64_t serial);
   void* AllocateMatched(Bytes bytes, uint64_t* serial, Identity* identity);
   void TryAnotherShape(const Identity& failed);
 
@@ -199,10 +200,12 @@ class Runtime {
     int planner = 0;
     double link_pace = 1;                            // the link's speed over what was measured at the start
     const plan::MigrationPlan* layout_of = nullptr;  // places to keep
+    bool given = false;                              // the profile is of another run, whose arena may lie differently
   };
   static PlanTimes TimesOf(const Shape& shape);
   Bytes PlanBudget() const;
   absl::StatusOr<plan::MigrationPlan> MakePlan(const profile::Profile& profile, const PlanWish& wish);
+  void WatchTimes(Shape& shape) const;
   void CountLastLayer();
   void FinishPlacedStep(double seconds);
   absl::Status Replan(Shape& shape);

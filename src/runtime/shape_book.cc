@@ -42,7 +42,7 @@ Shape::Shape(profile::Profile the_profile, plan::MigrationPlan the_plan)
 
 Bytes Shape::MemoryBytes() const {
   size_t bytes = sizeof(Shape) + HeapBytes(profile.layers) + HeapBytes(profile.tensors) + HeapBytes(measured_seconds) +
-                 HeapBytes(seconds_before) + HeapBytes(slots_) + PlanBytes(*plan) +
+                 HeapBytes(times_before.layer_seconds) + HeapBytes(seen_paces) + HeapBytes(slots_) + PlanBytes(*plan) +
                  (plan_before == nullptr ? 0 : PlanBytes(*plan_before));
   for (const profile::Layer& layer : profile.layers) bytes += layer.name.capacity();
   for (const profile::Tensor& tensor : profile.tensors) bytes += HeapBytes(tensor.accesses);

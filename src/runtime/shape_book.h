@@ -45,14 +45,19 @@ class Shape {
 
   profile::Profile profile;
   std::shared_ptr<const plan::MigrationPlan> plan;
-  bool given = false;                    // the plan, by a file at start: no profile is known but its number of layers
+  bool given = false;                    // by a file at start: its plan, or the profile that the plan was made of
+  bool profile_known = true;             // false: of a plan that was given, only its number of layers is
+  Bytes made_for;                        // the fast budget, when the plan was made
+  int64_t last_used = 0;                 // number of the last step that began by it, or was profiled
   int64_t steps = 0;                     // run under this plan
   Trial trial;                           // which planner's plan it is
   std::vector<double> measured_seconds;  // of each layer, waits taken off; the mean of the steps so far
+  double link_pace = 1;                  // that the plan was made from
+  std::vector<double> seen_paces;        // the link's, in the first placed steps; 0: too little was moved to tell
   TimeDrift drift;                       // whether the plan still suits the steps' times
-  // While a plan that was made for other times is on trial: the one before, and what its profile's layers took.
+  // While a plan that was made for other times is on trial: the one before, and the times that it was made from.
   std::shared_ptr<const plan::MigrationPlan> plan_before;
-  std::vector<double> seconds_before;
+  PlanTimes times_before;
 
  private:
   struct Slot {

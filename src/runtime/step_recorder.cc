@@ -2,8 +2,12 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <new>
 #include <string>
 #include <utility>
+
+#include "src/base/reserve.h"
+#include "src/runtime/shortest_layer.h"
 
 namespace thermocline::runtime {
 namespace {
@@ -11,7 +15,6 @@ namespace {
 // What a counted touch adds to a layer's time: a fault and its share of closing the window again. It is taken off, as
 // the layer's time in a plan is that without profiling; measured steps correct it later.
 constexpr double kSecondsPerTouch = 4e-6;
-constexpr double kShortestLayer = 1e-7;
 
 }  // namespace
 
@@ -22,6 +25,7 @@ void StepRecorder::Begin(const std::vector<arena::Allocation>& live) {
     profile_ = profile::Profile();
     check_ = profile::OperatorCheck();
     index_of_.clear();
+    layer_starts_.clear();
     events_ = 0;
     for (const arena::Allocation& allocation : live) {
       profile::Tensor tensor;
@@ -46,9 +50,16 @@ void StepRecorder::OnAllocate(uint64_t serial, char* address, Bytes requested, B
   tensor.bytes = rounded;
   tensor.birth = layer;
   tensor.ordinal = ordinal;
-  tensor.birth_event = events_++;
-  index_of_[serial] = tensor.id.value();
-  pages_.AddTensor(address, rounded, tensor.id.value());
+  tensor.birth_event = events_;
+  ReserveFor(profile_.tensors, profile_.tensors.size() + 1);
+  const auto inserted = index_of_.emplace(serial, tensor.id.value());
+  try {
+    pages_.AddTensor(address, rounded, tensor.id.value());
+  } catch (const std::bad_alloc&) {
+    index_of_.erase(inserted.first);
+    throw;
+  }
+  ++events_;
   profile_.tensors.push_back(std::move(tensor));
 }
 
@@ -78,10 +89,12 @@ void StepRecorder::EndLayer(LayerId layer, absl::string_view name, int64_t expos
     record.name = std::string(name);
     const double seconds = (now - layer_began_ - exposed_nanos) * 1e-9 - pages_.touches() * kSecondsPerTouch;
     record.seconds = std::max(seconds, kShortestLayer);
-    // The next layer's first event is where the sequence stands now.
-    profile_.layers.push_back(std::move(record));
+    ReserveFor(profile_.layers, profile_.layers.size() + 1);
+    ReserveFor(layer_starts_, profile_.layers.size() + 1);
     pages_.EndLayer(layer, &profile_.tensors);
     check_.EndLayer(layer, profile_.tensors);
+    // The next layer's first event is where the sequence stands now.
+    profile_.layers.push_back(std::move(record));
     layer_starts_.push_back(events_);
   }
   layer_began_ = clock_.NowNanos();

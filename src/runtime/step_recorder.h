@@ -1,15 +1,16 @@
 // StepRecorder: joins what the allocator knows (sizes, lives) and what the page recorder sees (touches) into a Profile.
 //
 // Thread safety: every function from any thread. Begin, EndLayer and End come from the thread that drives the step.
-// Ownership: borrows the residency, which it arms from Begin to End.
+// Ownership: borrows the residency, which it arms from Begin to End. Errors: without memory OnAllocate and EndLayer
+// throw std::bad_alloc, and have recorded nothing; OnFree needs none.
 #ifndef THERMOCLINE_RUNTIME_STEP_RECORDER_H_
 #define THERMOCLINE_RUNTIME_STEP_RECORDER_H_
 
 #include <cstdint>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/strings/string_view.h"
 #include "src/arena/allocator.h"
 #include "src/arena/residency.h"
@@ -40,10 +41,11 @@ class StepRecorder {
  private:
   arena::Residency& residency_;
   const Clock& clock_;
-  PageRecorder pages_;                               // guarded by the residency lock
-  profile::Profile profile_;                         // likewise
-  profile::OperatorCheck check_;                     // likewise
-  absl::flat_hash_map<uint64_t, int64_t> index_of_;  // likewise: serial to tensor
+  PageRecorder pages_;            // guarded by the residency lock
+  profile::Profile profile_;      // likewise
+  profile::OperatorCheck check_;  // likewise
+  // Likewise: serial to tensor. Not Abseil's, which an insertion that finds no memory leaves broken.
+  std::unordered_map<uint64_t, int64_t> index_of_;
   int64_t events_ = 0;
   int64_t layer_began_ = 0;
   std::vector<int64_t> layer_starts_;  // events before the end of each layer

@@ -5,9 +5,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "src/base/parse_units.h"
+#include "src/base/reserve.h"
 #include "src/os/fault_signal.h"
 #include "src/runtime/fork_guard.h"
 #include "src/runtime/runtime.h"
+#include "src/runtime/shortest_layer.h"
 
 namespace thermocline::runtime {
 namespace {
@@ -160,10 +162,11 @@ bool Runtime::OwedProfileIsWhole() const {
 }
 
 absl::Status Runtime::NextLayerLocked(absl::string_view name) {
+  std::string copy(name);
   FinishLayer();
   layer_.fetch_add(1, std::memory_order_relaxed);
   ordinal_ = 0;
-  layer_name_ = std::string(name);
+  layer_name_ = std::move(copy);
   return EnterLayer();
 }
 
@@ -186,7 +189,6 @@ void Runtime::BeginLocked(bool profile, size_t shape) {
   os::ReclaimFaultSignals();
   PollForks();
   driver_.store(ThreadMark(), std::memory_order_relaxed);
-  in_step_ = true;
   layer_.store(0, std::memory_order_relaxed);
   ordinal_ = 0;
   layer_name_ = "step begins";
@@ -198,13 +200,14 @@ void Runtime::BeginLocked(bool profile, size_t shape) {
   step_exposed_ = layer_exposed_ = residency_->exposed_nanos();
   step_mover_stats_ = mover_->Stats();
   if (profile && !planners_.empty()) {
-    profile_next_ = false;
     StartRecorder();
+    profile_next_ = false;
   } else if (!shapes_.empty() && !WarmsUp(*shapes_[shape])) {
     phase_.store(Phase::kPlaced);
     Activate(shape, 0);
     StartRecordingIfDue();
   }
+  in_step_ = true;  // last: without memory for the profile it has not begun, and can be begun again
 }
 
 // A profile that start_profile asked for says that the warm-up is over; so does start_profile where a plan was given.
@@ -218,8 +221,8 @@ void Runtime::StartRecorder() {
     residency_->SetPlanned(false, {}, {});
     plan_running_ = false;
   }
-  ++profiles_;
   recorder_->Begin(allocator_->LiveLarge());
+  ++profiles_;
   phase_.store(Phase::kProfiling);
 }
 
@@ -230,6 +233,7 @@ void Runtime::Activate(size_t index, int32_t layer) {
   position_ = (position_ / layers + 1) * layers;
   const bool same = plan_running_ && !plan_changed_ && index == active_;
   active_ = index;
+  shapes_[index]->last_used = steps_;
   if (same) return;
   const Bytes granule = settings_.granule_bytes;
   residency_->SetPlanned(true, GranuleId(static_cast<uint32_t>(shape.plan->layout_base / granule.count())),
@@ -277,6 +281,7 @@ void Runtime::FinishLayer() {
 }
 
 absl::Status Runtime::EndLocked() {
+  ReserveFor(record_.steps, record_.steps.size() + 1);
   FinishLayer();
   absl::Status status;
   const bool profiled = phase_.load() == Phase::kProfiling;
@@ -294,8 +299,8 @@ absl::Status Runtime::EndLocked() {
 }
 
 absl::Status Runtime::FinishProfile() {
+  phase_.store(Phase::kDemand);  // first: the step ends also where there is no memory to plan with
   profile::Profile profile = recorder_->End();
-  phase_.store(Phase::kDemand);
   if (!explicit_steps_) JoinHeadAndTail(&profile);
   const uint64_t hash = profile::SequenceHash(profile);
   const Trial trial(static_cast<int>(planners_.size()));
@@ -304,7 +309,9 @@ absl::Status Runtime::FinishProfile() {
   ReportFloor(profile);
   auto shape = std::make_unique<Shape>(std::move(profile), *std::move(plan));
   shape->trial = trial;
-  shape->drift.OnPlan(TimesOf(*shape), shape->plan->predicted_exposed_per_layer, planning_seconds_, /*tried=*/false);
+  shape->made_for = budget();
+  shape->last_used = steps_;
+  WatchTimes(*shape);
   for (size_t i = 0; i < shapes_.size(); ++i) {
     if (profile::SequenceHash(shapes_[i]->profile) != hash) continue;
     shapes_[i] = std::move(shape);
@@ -312,7 +319,10 @@ absl::Status Runtime::FinishProfile() {
     CountShapes();
     return absl::OkStatus();
   }
-  if (shapes_.size() == kMostShapes) shapes_.erase(shapes_.begin());
+  if (shapes_.size() == kMostShapes) {
+    shapes_.erase(std::min_element(shapes_.begin(), shapes_.end(),
+                                   [](const auto& a, const auto& b) { return a->last_used < b->last_used; }));
+  }
   shapes_.push_back(std::move(shape));
   active_ = shapes_.size() - 1;
   CountShapes();
@@ -369,7 +379,7 @@ void Runtime::JoinHeadAndTail(profile::Profile* profile) {
     }
   }
   profile->layers[last.value()].seconds += profile->layers[0].seconds;
-  profile->layers[0].seconds = 1e-7;
+  profile->layers[0].seconds = kShortestLayer;
 }
 
 // Once: a slow tier that compute can't use in place makes a layer thrash that does not fit.
@@ -455,7 +465,7 @@ std::optional<ShapeCopy> Runtime::CopyShape() const {
   os::LockGuard guard(marks_lock_);
   if (shapes_.empty()) return std::nullopt;
   const Shape& shape = *shapes_[active_];
-  return ShapeCopy{shape.profile, shape.plan, shape.given};
+  return ShapeCopy{shape.profile, shape.plan, shape.profile_known};
 }
 
 RunRecord Runtime::Record() const {

@@ -6,18 +6,22 @@
 #include <utility>
 
 #include "src/base/median.h"
+#include "src/runtime/shortest_layer.h"
 
 namespace thermocline::runtime {
 namespace {
-
-// Several threads may wait at a time, which leaves a layer less than nothing.
-constexpr double kShortestLayer = 1e-7;
 
 double Sum(const std::vector<double>& values, size_t count) {
   return std::accumulate(values.begin(), values.begin() + std::min(count, values.size()), 0.0);
 }
 
 }  // namespace
+
+double SeenPace(std::vector<double> paces, double otherwise) {
+  const size_t steps = paces.size();
+  std::erase(paces, 0);
+  return 2 * paces.size() > steps ? Median(std::move(paces)) : otherwise;
+}
 
 void TimeDrift::OnPlan(PlanTimes from, std::vector<double> exposed, double planning_seconds, bool tried) {
   from_ = std::move(from);
@@ -85,9 +89,7 @@ PlanTimes TimeDrift::Measure() const {
     for (size_t i = 0; i < values.size(); ++i) values[i] = window_layers_[i][layer];
     now.layer_seconds[layer] = std::max(kShortestLayer, Median(values));
   }
-  std::vector<double> paces = Of(&StepTimes::link_pace);
-  std::erase(paces, 0);
-  if (std::ssize(paces) > kWindow / 2) now.link_pace = Median(paces);
+  now.link_pace = SeenPace(Of(&StepTimes::link_pace), from_.link_pace);
   return now;
 }
 

@@ -37,6 +37,9 @@ struct StepTimes {
   double link_pace = 0;  // 0: too little was moved to tell
 };
 
+// The median of what the steps saw of the link's pace; `otherwise` where half of them or more were too idle to tell.
+double SeenPace(std::vector<double> paces, double otherwise);
+
 class TimeDrift {
  public:
   static constexpr int64_t kWindow = 5;           // steps that are looked at together

@@ -55,8 +55,7 @@ void* Runtime::AllocateInRhythm(Bytes bytes, Bytes alignment, const void* call_s
   const bool profiling = phase_.load() == Phase::kProfiling;
   if (pointer == nullptr) pointer = AllocateAnywhere(bytes, alignment, profiling, &serial);
   if (profiling && pointer != nullptr && serial != 0) {
-    recorder_->OnAllocate(serial, static_cast<char*>(pointer), bytes, identity.rounded, LayerId(identity.layer),
-                          identity.ordinal);
+    RecordAllocation(identity, pointer, bytes, serial);
   }
   return pointer;
 }
@@ -171,7 +170,8 @@ void Runtime::SayGivenPlanIsNotUsed() {
   const bool given = !shapes_.empty() && shapes_.front()->given;
   if (!given || !says_rhythm_ || std::exchange(said_plan_not_used_, true)) return;
   std::fprintf(stderr,
-               "thermocline: %s is not used: a plan knows a step by its marks, and this program marks none. Its steps "
+               "thermocline: %s is not used to place anything: a plan knows a step by its marks, and this program "
+               "marks none. Its steps "
                "are found in the rhythm of its allocations instead, and one is profiled\n",
                settings_.GivenFile().c_str());
 }

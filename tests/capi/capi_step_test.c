@@ -141,6 +141,17 @@ static void Files(void) {
   CHECK(stats.peak_fast_bytes <= 3 * MIB / 2);
   CHECK_STATUS(tc_save_run_log(runtime, log), TC_OK);
   CHECK(!Says(log, "\"profiled\"") && Says(log, "lookahead"));
+  CHECK(stats.replans == 1); /* the third placed step runs by the times of two */
+  for (int i = 0; i < 4; ++i) MarkedStep(runtime, 'z');
+  CHECK_STATUS(tc_get_stats(runtime, &stats), TC_OK);
+  CHECK(stats.matched_allocations == 7 * 2 * LAYERS && stats.mismatched_allocations == 0 && stats.replans == 2);
+  CHECK(stats.peak_fast_bytes <= 3 * MIB / 2);
+  CHECK_STATUS(tc_save_profile(runtime, profile), TC_OK); /* the one that was given, with this run's times */
+  tc_destroy(runtime);
+  CHECK_STATUS(tc_create(&options, &runtime), TC_OK);
+  for (int i = 0; i < 4; ++i) MarkedStep(runtime, 'y');
+  CHECK_STATUS(tc_get_stats(runtime, &stats), TC_OK);
+  CHECK(stats.matched_allocations == 3 * 2 * LAYERS && stats.mismatched_allocations == 0);
   tc_destroy(runtime);
   options.plan_in = plan;
   Refused(&options, TC_INVALID_ARGUMENT, "profile_in");

@@ -1,16 +1,20 @@
 // A link whose speed changes while steps run by a plan.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 #include <memory>
+#include <string>
 #include <thread>
 #include <vector>
 
 #include "src/base/median.h"
 #include "src/runtime/runtime.h"
 #include "src/tier/emulated_tier.h"
+#include "src/trace/trace_file.h"
 #include "tests/runtime/network_on_runtime.h"
 
 namespace thermocline::runtime {
@@ -24,10 +28,13 @@ class Replan : public ::testing::Test {
   static constexpr int kLayers = 16;
   static constexpr int kGranules = 16;  // a weight; each second layer has one
 
-  void SetUp() override {
+  void SetUp() override { Start(""); }
+  // `profile`: a file that is given; "": none.
+  void Start(const std::string& profile) {
     Settings settings = SmallSettings("emulated:in=1GB/s,out=1GB/s", MiB(6), "lookahead");
     settings.link.emplace();
     settings.link->in = settings.link->out = kFastLink;
+    settings.profile_in = profile;
     tier::EmulatedTierOptions options;
     options.granule_bytes = kNetworkGranule;
     options.in = options.out = kFastLink;
@@ -40,10 +47,13 @@ class Replan : public ::testing::Test {
       std::memset(weights_.back(), i + 1, bytes.count());
     }
   }
-  void TearDown() override {
+  void TearDown() override { End(); }
+  void End() {
     for (unsigned char* weight : weights_) EXPECT_TRUE(runtime_->Free(weight));
+    weights_.clear();
     EXPECT_EQ(wrong_, 0);
     EXPECT_EQ(runtime_->Stats().mismatched, 0);
+    runtime_.reset();
   }
 
   void SetSpeed(BytesPerSecond rate) { tier_->SetSpeed(rate, rate); }
@@ -127,6 +137,39 @@ TEST_F(Replan, ALinkThatBecomesSlowerIsPlannedForOnceWithEarlierFetches) {
   for (size_t i = 0; i < before->placements.size(); ++i) {
     EXPECT_EQ(before->placements[i].offset, after->placements[i].offset) << "places stay, as tensors live there";
   }
+}
+
+TEST_F(Replan, AStepOfAGivenProfileIsPlannedForAgainAsAProfiledOneIs) {
+  Steps(3);
+  const std::string file = ::testing::TempDir() + "replan_test_" + std::to_string(getpid()) + ".json";
+  ASSERT_TRUE(trace::WriteTrace(file, runtime_->CopyShape()->profile).ok());
+  End();
+  Start(file);
+  std::filesystem::remove(file);
+  const auto given = plan();
+  Steps(30);
+  EXPECT_EQ(replans(), 0) << "but twice, by times that placed steps took";
+  const auto before = plan();
+  EXPECT_NE(given, before);
+  SetSpeed(kSlowLink);
+  Steps(2);
+  const double waited = Exposed(2);
+  Steps(38);
+  EXPECT_EQ(replans(), 1);
+  EXPECT_NE(plan(), before) << "it was not taken back";
+  EXPECT_LT(Exposed(10), waited);
+  EXPECT_EQ(runtime_->Stats().profiles, 0);
+}
+
+TEST_F(Replan, ALinkThatIsNotAsFastAsAtStartIsPlannedForAfterTwoPlacedSteps) {
+  SetSpeed(kSlowLink);
+  Steps(2);  // by demand, profiled
+  EXPECT_EQ(runtime_->current_shape()->link_pace, 1);
+  Steps(2);
+  EXPECT_NEAR(runtime_->current_shape()->link_pace, 0.25, 0.1);
+  Steps(36);
+  EXPECT_EQ(replans(), 0) << "that was planned for already";
+  EXPECT_NEAR(runtime_->current_shape()->link_pace, 0.25, 0.1);
 }
 
 TEST_F(Replan, ALinkThatIsAnotherOneInEachStepCostsFewPlans) {

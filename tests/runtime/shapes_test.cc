@@ -201,7 +201,7 @@ class ManyShapes : public ::testing::Test {
   unsigned char* lasting_ = nullptr;
 };
 
-TEST_F(ManyShapes, KeepEightAndTheOldestMakesRoomAndIsProfiledAgain) {
+TEST_F(ManyShapes, KeepEightAndTheNextTakesTheRoomOfOneThatIsThenProfiledAgain) {
   for (int shape = 0; shape <= kMostShapes; ++shape) {
     for (int i = 0; i < 2; ++i) Run(shape);  // unknown (or by demand), profiled
     EXPECT_EQ(runtime_->Stats().profiles, shape + 1);
@@ -217,6 +217,34 @@ TEST_F(ManyShapes, KeepEightAndTheOldestMakesRoomAndIsProfiledAgain) {
   ExpectKnown(0);
   for (int shape = 2; shape <= kMostShapes; ++shape) ExpectKnown(shape);
   ExpectKnown(0);
+}
+
+TEST_F(ManyShapes, KeepThoseThatWereUsedLast) {
+  for (int shape = 0; shape < kMostShapes; ++shape) {
+    for (int i = 0; i < 2; ++i) Run(shape);
+  }
+  ExpectKnown(0);  // the one that was profiled first
+  for (int i = 0; i < 2; ++i) Run(kMostShapes);
+  ExpectActive(kMostShapes);
+  ExpectKnown(0);
+  for (int shape = 2; shape <= kMostShapes; ++shape) ExpectKnown(shape);
+  const int64_t mismatched = runtime_->Stats().mismatched;
+  Run(1);
+  EXPECT_GT(runtime_->Stats().mismatched, mismatched) << "forgotten";
+}
+
+TEST_F(ManyShapes, ArePlannedForANewBudgetAfterTheirNextStep) {
+  for (const int shape : {0, 0, 0, 0, 1, 1}) Run(shape);
+  ASSERT_TRUE(runtime_->SetBudget(MiB(1)).ok());
+  Run(1);  // profiled anew
+  const int64_t profiles = runtime_->Stats().profiles;
+  EXPECT_LE(runtime_->current_shape()->plan->budget, MiB(1));
+  const int64_t replans = runtime_->Stats().replans;
+  ExpectKnown(0);
+  EXPECT_LE(runtime_->current_shape()->plan->budget, MiB(1));
+  ExpectKnown(0);
+  EXPECT_EQ(runtime_->Stats().replans, replans + 1) << "once";
+  EXPECT_EQ(runtime_->Stats().profiles, profiles);
 }
 
 // What another thread allocates beside the steps: other sizes each time, some of it for several steps.
