@@ -138,8 +138,20 @@ absl::Status Check(const std::vector<std::pair<std::string, std::string>>& varia
   if (const auto planner = plan::MakePlanner(settings->planner); !planner.ok()) {
     return UsageError(planner.status().message());
   }
+  if (!settings->profile_in.empty()) {
+    if (const auto profile = ReadTraceFile(settings->profile_in); !profile.ok()) return profile.status();
+  }
   const auto tier = tier::MakeBlockTier(settings->slow, settings->granule_bytes);
   return tier.ok() ? tier::CheckRoom(**tier) : tier.status();
+}
+
+// Whether the program is to make its plan of the profile. Beside a plan, or where none is made, a profile only says
+// what a share is taken of.
+bool PlansOfProfile(const RunFlags& flags) {
+  const auto given = [](const std::string& flag, const char* variable) {
+    return flag.empty() ? runtime::ProcessEnvironment()(variable).value_or("") : flag;
+  };
+  return given(flags.plan, "THERMOCLINE_PLAN").empty() && given(flags.planner, "THERMOCLINE_PLANNER") != "lru";
 }
 
 absl::StatusOr<std::vector<std::pair<std::string, std::string>>> Variables(const RunFlags& flags) {
@@ -157,6 +169,7 @@ absl::StatusOr<std::vector<std::pair<std::string, std::string>>> Variables(const
   add("THERMOCLINE_SLOW", flags.slow);
   add("THERMOCLINE_PLANNER", flags.planner);
   add("THERMOCLINE_PLAN", flags.plan);
+  if (PlansOfProfile(flags)) add("THERMOCLINE_PROFILE", flags.profile);
   add("THERMOCLINE_GRANULE", flags.granule);
   add("THERMOCLINE_THRESHOLD", flags.threshold);
   if (flags.verify) add("THERMOCLINE_VERIFY", "1");
@@ -292,7 +305,10 @@ void RegisterRun(CLI::App& app) {
       ->required();
   CLI::Option* const peak =
       command->add_option("--peak", flags->peak, "The peak that a share is taken of; a run prints it at its end");
-  command->add_option("--profile", flags->profile, "A saved profile to take the peak from")->excludes(peak);
+  command
+      ->add_option("--profile", flags->profile,
+                   "A saved profile: a share is taken of its peak, and a program that marks its steps is planned by it")
+      ->excludes(peak);
   command->add_option("--slow", flags->slow, "file:DIR (default file:/var/tmp), numa:NODE, emulated:...");
   command->add_option("--planner", flags->planner, "lookahead (default), lagrangian, interval, first_touch, lru");
   command->add_option("--plan", flags->plan, "A plan saved before, for this budget and a program that marks its steps");

@@ -122,6 +122,7 @@ TEST_F(RunCommand, RefusesWrongSettingsBeforeTheProgramStarts) {
       {{"--fast", "16MiB", "--slow", "flie:/var/tmp"}, "--slow: slow tier 'flie:/var/tmp'", 2},
       {{"--fast", "16MiB", "--slow", "file:/no/such/directory"}, "/no/such/directory", 1},
       {{"--fast", "20%", "--profile", "/no/such/profile"}, "/no/such/profile", 1},
+      {{"--fast", "16MiB", "--profile", "/no/such/profile"}, "/no/such/profile", 1},
       {{"--fast", "20%", "--profile", "profile.json", "--peak", "1GiB"}, "excludes", 2},
   };
   for (const Wrong& wrong : wrongs) {
@@ -158,6 +159,18 @@ TEST_F(RunCommand, TellsTheProgramsRuntimeToVerify) {
   const std::vector<std::string> command = {"sh", "-c", "echo verify=$THERMOCLINE_VERIFY"};
   EXPECT_EQ(Thermocline(RunWith({"--fast", "16MiB", "--quiet", "--verify"}, command)).out, "verify=1\n");
   EXPECT_EQ(Thermocline(RunWith({"--fast", "16MiB", "--quiet"}, command)).out, "verify=\n");
+}
+
+TEST_F(RunCommand, GivesTheProgramAProfileToPlanByButNotBesideAPlan) {
+  const std::string profile = Write("net.json", R"({"version": 1, "layers": [{"seconds": 1}], "tensors": []})");
+  const std::vector<std::string> command = {"sh", "-c", "echo profile=$THERMOCLINE_PROFILE"};
+  const auto said = [&](std::vector<std::string> flags) {
+    flags.insert(flags.end(), {"--quiet", "--profile", profile});
+    return Thermocline(RunWith(flags, command)).out;
+  };
+  EXPECT_EQ(said({"--fast", "16MiB"}), "profile=" + profile + "\n");
+  EXPECT_EQ(said({"--fast", "16MiB", "--plan", "plan.json"}), "profile=\n");
+  EXPECT_EQ(said({"--fast", "16MiB", "--planner", "lru"}), "profile=\n");
 }
 
 TEST_F(RunCommand, ChildrenCanBeLeftAlone) {
