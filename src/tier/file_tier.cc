@@ -172,12 +172,15 @@ int FileTier::Submit(absl::Span<const Transfer> transfers) {
 void FileTier::Reap(std::vector<Completion>* completions, int64_t timeout_nanos) {
   const int64_t linger = DeviceShare::kLingerNanos;
   const bool idle = share_ != nullptr && share_->in_use() && transfers_.in_flight() == 0;
-  if (!idle || (timeout_nanos >= 0 && timeout_nanos < linger)) return transfers_.Reap(completions, timeout_nanos);
+  if (!idle || (timeout_nanos >= 0 && timeout_nanos < linger)) {
+    transfers_.Reap(completions, timeout_nanos);
+    return;
+  }
   // Whoever has nothing to move for a while takes no part of the disk.
   const size_t before = completions->size();
-  const int64_t start = MonotonicClock().NowNanos();
-  transfers_.Reap(completions, linger);
-  if (completions->size() > before || MonotonicClock().NowNanos() - start < linger) return;
+  // How long it took says nothing: a wake-up that came in time may be learnt of late, and comes once only.
+  const bool woken = transfers_.Reap(completions, linger);
+  if (woken || completions->size() > before) return;
   share_->Leave();
   transfers_.Reap(completions, timeout_nanos < 0 ? timeout_nanos : timeout_nanos - linger);
 }

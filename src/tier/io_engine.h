@@ -39,8 +39,8 @@ class IoEngine {
   virtual std::string Describe() const = 0;
   // REQUIRES: with these, at most the engine's depth is in flight.
   virtual void Submit(absl::Span<const IoRequest> requests) = 0;
-  // As BlockTier::Reap.
-  virtual void Reap(std::vector<IoResult>* results, int64_t timeout_nanos) = 0;
+  // As BlockTier::Reap. True when a wake-up was taken, which is not told again.
+  virtual bool Reap(std::vector<IoResult>* results, int64_t timeout_nanos) = 0;
   virtual void Wake() = 0;
 };
 

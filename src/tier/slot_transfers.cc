@@ -23,9 +23,9 @@ int SlotTransfers::Submit(absl::Span<const Transfer> transfers, absl::FunctionRe
   return taken;
 }
 
-void SlotTransfers::Reap(std::vector<Completion>* completions, int64_t timeout_nanos) {
+bool SlotTransfers::Reap(std::vector<Completion>* completions, int64_t timeout_nanos) {
   results_.clear();
-  engine_->Reap(&results_, refused_.empty() ? timeout_nanos : 0);
+  const bool woken = engine_->Reap(&results_, refused_.empty() ? timeout_nanos : 0);
   for (const IoResult& result : results_) {
     completions->push_back({result.tag, result.error});
     if (result.error != 0) {
@@ -39,6 +39,7 @@ void SlotTransfers::Reap(std::vector<Completion>* completions, int64_t timeout_n
   failures_.fetch_add(static_cast<int64_t>(refused_.size()), std::memory_order_relaxed);
   in_flight_.fetch_sub(static_cast<int>(results_.size() + refused_.size()), std::memory_order_relaxed);
   refused_.clear();
+  return woken;
 }
 
 void SlotTransfers::CountRead(int error) {

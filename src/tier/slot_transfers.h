@@ -31,7 +31,8 @@ class SlotTransfers {
 
   // `refusal`: 0, or the errno with which the next Reap reports a transfer that is not started.
   int Submit(absl::Span<const Transfer> transfers, absl::FunctionRef<int(const Transfer&)> refusal);
-  void Reap(std::vector<Completion>* completions, int64_t timeout_nanos);
+  // As IoEngine::Reap.
+  bool Reap(std::vector<Completion>* completions, int64_t timeout_nanos);
   void Wake() { engine_->Wake(); }
 
   // A read beside the engine ended so. Async-signal-safe.

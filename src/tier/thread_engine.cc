@@ -62,13 +62,13 @@ class ThreadEngine final : public IoEngine {
     requests.size() == 1 ? work_.notify_one() : work_.notify_all();
   }
 
-  void Reap(std::vector<IoResult>* results, int64_t timeout_nanos) override {
+  bool Reap(std::vector<IoResult>* results, int64_t timeout_nanos) override {
     const int64_t deadline = timeout_nanos <= 0 ? 0 : MonotonicClock().NowNanos() + timeout_nanos;
     for (;;) {
       const bool woken = woken_.exchange(false);
-      if (TakeDone(results) || woken || timeout_nanos == 0) return;
+      if (TakeDone(results) || woken || timeout_nanos == 0) return woken;
       int64_t left = -1;
-      if (timeout_nanos > 0 && (left = deadline - MonotonicClock().NowNanos()) <= 0) return;
+      if (timeout_nanos > 0 && (left = deadline - MonotonicClock().NowNanos()) <= 0) return false;
       event_.Wait(left);
     }
   }

@@ -83,7 +83,7 @@ class UringEngine final : public IoEngine {
     Flush();
   }
 
-  void Reap(std::vector<IoResult>* results, int64_t timeout_nanos) override {
+  bool Reap(std::vector<IoResult>* results, int64_t timeout_nanos) override {
     const int64_t deadline = timeout_nanos <= 0 ? 0 : MonotonicClock().NowNanos() + timeout_nanos;
     const size_t before = results->size();
     for (;;) {
@@ -93,9 +93,9 @@ class UringEngine final : public IoEngine {
       results->insert(results->end(), finished_.begin(), finished_.end());
       finished_.clear();
       if (io_uring_sq_ready(&ring_) > 0) Flush();  // what Drain continued
-      if (woken || results->size() > before || timeout_nanos == 0) return;
+      if (woken || results->size() > before || timeout_nanos == 0) return woken;
       int64_t left = -1;
-      if (timeout_nanos > 0 && (left = deadline - MonotonicClock().NowNanos()) <= 0) return;
+      if (timeout_nanos > 0 && (left = deadline - MonotonicClock().NowNanos()) <= 0) return false;
       if (!armed_ && refused_ == 0) continue;  // never wait where nobody could wake us
       Wait(left);
     }

@@ -14,8 +14,10 @@
 #include <memory>
 #include <new>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "src/tier/file_tier.h"
 #include "tests/tier/faulty_file_system.h"
 #include "tests/tier/frames.h"
@@ -153,6 +155,35 @@ TEST_F(DeviceShareTest, ATierTakesPartWhileItMovesAndNoLongerWhenItIsIdle) {
   (*tier)->Reap(&done, DeviceShare::kLingerNanos * 3 / 2);
   EXPECT_GE(MonotonicClock().NowNanos() - start, DeviceShare::kLingerNanos * 4 / 3) << "it waits as long as it is told";
   EXPECT_EQ(Others(), 0);
+}
+
+// The thread that waits for the ring is woken just before the tier would leave, and runs a while later.
+class LateWaiter final : public FaultyFileSystem {
+ public:
+  explicit LateWaiter(FileSystem& below) : FaultyFileSystem(below) {}
+  int RingWait(io_uring* ring, int64_t nanos) override {
+    if (nanos <= 0 || tier == nullptr) return real_.RingWait(ring, nanos);
+    std::exchange(tier, nullptr)->Wake();
+    usleep(DeviceShare::kLingerNanos / 1000 * 6 / 5);
+    return real_.RingWait(ring, nanos);
+  }
+  FileTier* tier = nullptr;
+};
+
+TEST_F(DeviceShareTest, AWakeUpThatIsLearntOfWhenATierWouldLeaveIsNotLost) {
+  LateWaiter files(files_);
+  const auto tier = FileTier::Create(Options(32), files);
+  ASSERT_TRUE(tier.ok()) << tier.status();
+  if (!absl::StrContains((*tier)->Describe(), "io_uring")) GTEST_SKIP() << "needs io_uring";
+  const Frames frames(1, MiB(1));
+  frames.Fill(0, 1);
+  std::vector<Completion> done;
+  ASSERT_EQ((*tier)->Submit({{1, Direction::kOut, (*tier)->AllocateSlot(), frames[0]}}), 1);
+  while (done.empty()) (*tier)->Reap(&done, -1);
+  files.tier = tier->get();
+  const int64_t start = MonotonicClock().NowNanos();
+  (*tier)->Reap(&done, DeviceShare::kLingerNanos * 4);
+  EXPECT_LT(MonotonicClock().NowNanos() - start, DeviceShare::kLingerNanos * 3);
 }
 
 // Reads as fast as the tier lets it, with up to `depth` in flight, and counts the granules in `moved`.
