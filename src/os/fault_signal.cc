@@ -138,7 +138,8 @@ void Reset(int entry, int signum) {
 
 // The handler that a thread's last signal was passed on to may pass it back to us, who stood there when it was
 // installed: by an older entry, whose turn it then is, or by the same, which would go on for ever. It comes with the
-// same context then, from deeper in the stack; a new signal after a jump out comes from no deeper.
+// same context then, from deeper in the stack; a new signal after a jump out comes from no deeper. How deep is told by
+// the frame of Enter: those that it calls lie elsewhere by each path, and by each compiler.
 struct Passed {
   const void* context;
   const void* frame;
@@ -147,8 +148,7 @@ struct Passed {
 };
 __attribute__((tls_model("initial-exec"))) thread_local Passed t_passed = {};
 
-bool ComesBack(int entry, int signum, const void* context) {
-  const void* const frame = __builtin_frame_address(0);
+bool ComesBack(int entry, int signum, const void* context, const void* frame) {
   const Passed& last = t_passed;
   const bool same = context == last.context && frame < last.frame && signum == last.signum;
   if (same && entry >= last.entry) return true;
@@ -156,11 +156,11 @@ bool ComesBack(int entry, int signum, const void* context) {
   return false;
 }
 
-// The signal again, for whom it was meant before us: the action, which is chained to the entry.
-void Pass(int entry, const struct sigaction& action, int signum, siginfo_t* info, void* context) {
+// The signal again, for whom it was meant before us: the action, which is chained to the entry. `frame`: Enter's.
+void Pass(int entry, const struct sigaction& action, int signum, siginfo_t* info, void* context, const void* frame) {
   if (action.sa_handler == SIG_IGN && info->si_code <= 0) return;  // sent by kill(); a real fault can't be ignored
   const bool handled =
-      action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN && !ComesBack(entry, signum, context);
+      action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN && !ComesBack(entry, signum, context, frame);
   if (handled && !(info->si_code > 0 && CountsAsBlocked(signum, context))) {
     if ((action.sa_flags & SA_RESETHAND) != 0) Reset(entry, signum);
     CallHandler(action, signum, info, context);
@@ -183,12 +183,12 @@ struct sigaction ActionInForce(int signum, int* entry) {
   return *entry == kProgramsOwn ? now : ChainedFor(signum).by_entry[*entry].Get();
 }
 
-void RaiseSigbus(siginfo_t* info, void* context) {
+void RaiseSigbus(siginfo_t* info, void* context, const void* frame) {
   info->si_signo = SIGBUS;
   info->si_code = BUS_OBJERR;
   int entry = 0;
   const struct sigaction action = ActionInForce(SIGBUS, &entry);
-  Pass(entry, action, SIGBUS, info, context);
+  Pass(entry, action, SIGBUS, info, context, frame);
   // With the default action in place, the instruction must not run again: it would fault as SIGSEGV for ever.
   const auto handler = ActionInForce(SIGBUS, &entry).sa_handler;
   if (handler == SIG_DFL || handler == SIG_IGN || CountsAsBlocked(SIGBUS, context)) {
@@ -200,7 +200,7 @@ void RaiseSigbus(siginfo_t* info, void* context) {
   }
 }
 
-void OnSignal(int entry, int signum, siginfo_t* info, void* context) {
+void OnSignal(int entry, int signum, siginfo_t* info, void* context, const void* frame) {
   const int saved_errno = errno;
   if (info->si_code > 0 && !IsInstructionFetch(context)) {  // the kernel's, not kill()
     char* const address = static_cast<char*>(info->si_addr);
@@ -212,19 +212,19 @@ void OnSignal(int entry, int signum, siginfo_t* info, void* context) {
       }
       const InterruptedCode interrupted(MaskOf(static_cast<const ucontext_t*>(context)->uc_sigmask));
       const FaultOutcome outcome = handler->OnFault(address, AccessOf(context), interrupted);
-      if (outcome == FaultOutcome::kDataLost) RaiseSigbus(info, context);
+      if (outcome == FaultOutcome::kDataLost) RaiseSigbus(info, context, frame);
       if (outcome == FaultOutcome::kNotOurs) break;
       errno = saved_errno;
       return;
     }
   }
-  Pass(entry, ChainedFor(signum).by_entry[entry].Get(), signum, info, context);
+  Pass(entry, ChainedFor(signum).by_entry[entry].Get(), signum, info, context, frame);
   errno = saved_errno;
 }
 
 template <int kEntry>
 void Enter(int signum, siginfo_t* info, void* context) {
-  OnSignal(kEntry, signum, info, context);
+  OnSignal(kEntry, signum, info, context, __builtin_frame_address(0));
 }
 template <int... kEach>
 constexpr auto MakeEntries(std::integer_sequence<int, kEach...>) {

@@ -136,6 +136,29 @@ void TouchThePage(int, siginfo_t*, void*) {
   siglongjmp(g_jump, 1);
 }
 
+// On an alternate stack every signal comes from the same place: only the way through our own code differs.
+TEST(FaultSignalTest, LostBytesReachAHandlerThatHasJumpedOutOfASigbusBefore) {
+  EXPECT_EQ(InProcess([] {
+              static char stack[1 << 16];
+              const stack_t alternate = {.ss_sp = stack, .ss_flags = 0, .ss_size = sizeof(stack)};
+              sigaltstack(&alternate, nullptr);
+              PageHandler lost(FaultOutcome::kDataLost);
+              struct sigaction action = {};
+              action.sa_sigaction = JumpOut;
+              action.sa_flags = SA_SIGINFO;
+              SetChainedAction(SIGBUS, &action, nullptr);
+              const int file = memfd_create("shorter than its mapping", 0);
+              auto* const behind_end = static_cast<volatile char*>(mmap(nullptr, 4096, PROT_READ, MAP_SHARED, file, 0));
+              for (volatile char* const address : {behind_end, lost.page(), behind_end, lost.page()}) {
+                g_signal = 0;
+                if (sigsetjmp(g_jump, 1) == 0) (void)*address;
+                if (g_signal != SIGBUS) return 1;
+              }
+              return 0;
+            }),
+            0);
+}
+
 TEST(FaultSignalTest, AProgramsHandlerMayTouchWhatIsAwayAndHasTheMaskItAskedFor) {
   EXPECT_EQ(InProcess([] {
               struct sigaction action = {};
