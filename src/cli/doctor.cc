@@ -11,6 +11,7 @@
 #include "CLI/Formatter.hpp"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/string_view.h"
 #include "nlohmann/json.hpp"
 #include "src/cli/command.h"
 #include "src/cli/progress.h"
@@ -43,8 +44,10 @@ DoctorReport Ask(const std::string& slow, const tier::TierRequest& request) {
   const char* const profiler = std::getenv("THERMOCLINE_PROFILER");
   report.sections.push_back({"Profiler", {profile::ProbeGates(profiler == nullptr ? "auto" : profiler)}});
   const char* const kernel_faults = std::getenv("THERMOCLINE_KERNEL_FAULTS");
+  const absl::string_view held_frames = absl::NullSafeStringView(std::getenv("THERMOCLINE_HELD_FRAMES"));
   report.sections.push_back(
-      {"Accesses of the kernel", os::ProbeWatchedMemory(kernel_faults == nullptr ? "auto" : kernel_faults)});
+      {"Accesses of the kernel", os::ProbeWatchedMemory(kernel_faults == nullptr ? "auto" : kernel_faults,
+                                                        held_frames == "on" || held_frames == "1")});
   TrySlowTier(request, &report);
   return report;
 }

@@ -12,7 +12,9 @@ namespace {
 
 namespace feature = userfault_feature;
 constexpr char kSetting[] = "THERMOCLINE_KERNEL_FAULTS";
-constexpr char kDuty[] = "the program's duty: tc_pin what the kernel or a device holds longer than a call";
+constexpr char kDuty[] = "tc_pin what the kernel or a device holds longer than a call";
+constexpr char kMovesAreYoung[] =
+    "UFFDIO_MOVE is young, and faults in it, mended in Linux 6.14 and in the summer of 2026, take the machine down";
 
 bool Wanted(absl::string_view wish) { return wish == "on"; }
 
@@ -44,8 +46,33 @@ absl::StatusOr<std::unique_ptr<Memory>> MakeWatchedMemory(absl::string_view kern
       absl::StrCat("kernel faults are not to be had here: ", made.status().message(), ". Take auto or off"));
 }
 
-std::vector<ProbeRecord> ProbeWatchedMemory(absl::string_view wish, UserfaultCalls& calls) {
-  std::vector<ProbeRecord> records(2);
+namespace {
+
+ProbeRecord ProbeHeldFrames(FaultScope scope, bool wanted, UserfaultCalls& calls) {
+  ProbeRecord record;
+  record.what = "frames that the kernel or a device holds are told (UFFDIO_MOVE, Linux 6.8)";
+  const auto has = Userfaultfd::SupportedFeatures(scope, calls);
+  constexpr uint64_t kNeeded = feature::kMove | feature::kWriteProtect;
+  if (!has.ok() || (*has & kNeeded) != kNeeded) {
+    record.answer = has.ok() ? "the kernel lacks UFFDIO_MOVE" : std::string(has.status().message());
+    record.fallback =
+        absl::StrCat("they are not told", wanted ? ", though THERMOCLINE_HELD_FRAMES=on asks for it" : "", ": ", kDuty);
+    return record;
+  }
+  record.answer = wanted ? "granted, and in use: such a frame stays where it is" : "granted";
+  if (!wanted) {
+    record.not_default = true;
+    record.fallback =
+        absl::StrCat("they are not told, as THERMOCLINE_HELD_FRAMES is off, the default: ", kMovesAreYoung, ". ", kDuty,
+                     ", or set THERMOCLINE_HELD_FRAMES=on where the kernel has those repairs");
+  }
+  return record;
+}
+
+}  // namespace
+
+std::vector<ProbeRecord> ProbeWatchedMemory(absl::string_view wish, bool held_frames, UserfaultCalls& calls) {
+  std::vector<ProbeRecord> records(1);
   ProbeRecord& faults = records[0];
   faults.what = "system calls on tensors that are away (userfaultfd for the kernel's faults)";
   const auto has = Userfaultfd::SupportedFeatures(FaultScope::kKernelFaults, calls);
@@ -60,15 +87,8 @@ std::vector<ProbeRecord> ProbeWatchedMemory(absl::string_view wish, UserfaultCal
     faults.fallback = absl::StrCat("a raw system call on what is away gets EFAULT",
                                    enough ? absl::StrCat("; ", kSetting, "=on lets it wait for the bytes") : "");
   }
-  ProbeRecord& held = records[1];
-  held.what = "frames that the kernel or a device holds are told (UFFDIO_MOVE, Linux 6.8)";
   const FaultScope scope = enough && Wanted(wish) ? FaultScope::kKernelFaults : FaultScope::kUserFaults;
-  const auto moves = Userfaultfd::SupportedFeatures(scope, calls);
-  const bool tells = moves.ok() && (*moves & feature::kMove) != 0 && (*moves & feature::kWriteProtect) != 0;
-  held.answer = tells        ? "granted: with THERMOCLINE_HELD_FRAMES=on such a frame stays where it is"
-                : moves.ok() ? "the kernel lacks UFFDIO_MOVE"
-                             : std::string(moves.status().message());
-  held.fallback = tells ? absl::StrCat("without that setting ", kDuty) : kDuty;
+  records.push_back(ProbeHeldFrames(scope, held_frames, calls));
   return records;
 }
 

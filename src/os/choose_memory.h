@@ -22,9 +22,10 @@ absl::Status CheckKernelFaultsWish(absl::string_view wish);
 // Nullptr where nothing but RealMemory is to be had or wanted. Held frames are told where the kernel can.
 absl::StatusOr<std::unique_ptr<Memory>> MakeWatchedMemory(absl::string_view kernel_faults, bool held_frames = true,
                                                           UserfaultCalls& calls = RealUserfaultCalls());
-// For `thermocline doctor`: whether system calls may touch tensors that are away, and whether frames that the kernel
-// holds are told.
-std::vector<ProbeRecord> ProbeWatchedMemory(absl::string_view wish, UserfaultCalls& calls = RealUserfaultCalls());
+// For `thermocline doctor`, by the wishes that a runtime would get: whether system calls may touch tensors that are
+// away, and whether frames that the kernel holds are told, why not, and what to do then.
+std::vector<ProbeRecord> ProbeWatchedMemory(absl::string_view kernel_faults, bool held_frames,
+                                            UserfaultCalls& calls = RealUserfaultCalls());
 
 }  // namespace thermocline::os
 

@@ -71,16 +71,31 @@ TEST(ChooseMemory, WhoInsistsOnKernelFaultsIsToldWhatTheyNeed) {
 
 TEST(ChooseMemory, DoctorSaysWhatIsInUseAndWhatIsTheProgramsDuty) {
   Kernel old_kernel(/*kernel_faults=*/false, kLinux61);
-  const auto refused = ProbeWatchedMemory("auto", old_kernel);
+  const auto refused = ProbeWatchedMemory("auto", false, old_kernel);
   ASSERT_EQ(refused.size(), 2u);
   EXPECT_THAT(refused[0].fallback, HasSubstr("EFAULT"));
   EXPECT_THAT(refused[1].fallback, HasSubstr("tc_pin"));
   Kernel new_kernel(/*kernel_faults=*/true, kLinux68);
-  EXPECT_THAT(ProbeWatchedMemory("auto", new_kernel)[0].fallback, HasSubstr("THERMOCLINE_KERNEL_FAULTS=on"));
-  const auto granted = ProbeWatchedMemory("on", new_kernel);
-  EXPECT_EQ(granted[0].fallback, "");
-  EXPECT_THAT(granted[1].answer, HasSubstr("THERMOCLINE_HELD_FRAMES=on"));
-  EXPECT_THAT(granted[1].fallback, HasSubstr("tc_pin")) << "it is off by default";
+  EXPECT_THAT(ProbeWatchedMemory("auto", false, new_kernel)[0].fallback, HasSubstr("THERMOCLINE_KERNEL_FAULTS=on"));
+  EXPECT_EQ(ProbeWatchedMemory("on", false, new_kernel)[0].fallback, "");
+}
+
+TEST(ChooseMemory, DoctorSaysIfHeldFramesAreToldWhyNotAndWhatToDo) {
+  Kernel new_kernel(/*kernel_faults=*/true, kLinux68);
+  const ProbeRecord by_default = ProbeWatchedMemory("auto", /*held_frames=*/false, new_kernel)[1];
+  EXPECT_TRUE(by_default.not_default);
+  for (const char* part : {"not told", "HELD_FRAMES is off, the default", "UFFDIO_MOVE is young", "tc_pin",
+                           "THERMOCLINE_HELD_FRAMES=on"}) {
+    EXPECT_THAT(by_default.fallback, HasSubstr(part));
+  }
+  const ProbeRecord wanted = ProbeWatchedMemory("auto", /*held_frames=*/true, new_kernel)[1];
+  EXPECT_THAT(wanted.answer, HasSubstr("in use"));
+  EXPECT_EQ(wanted.fallback, "");
+  Kernel old_kernel(/*kernel_faults=*/false, kLinux61);
+  const ProbeRecord in_vain = ProbeWatchedMemory("auto", /*held_frames=*/true, old_kernel)[1];
+  EXPECT_THAT(in_vain.answer, HasSubstr("lacks UFFDIO_MOVE"));
+  EXPECT_THAT(in_vain.fallback, HasSubstr("not told, though"));
+  EXPECT_THAT(in_vain.fallback, HasSubstr("tc_pin"));
 }
 
 }  // namespace

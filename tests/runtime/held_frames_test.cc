@@ -61,8 +61,10 @@ TEST(HeldFrames, AFixedBufferDueToLeaveStaysWithKernelFaultsToo) {
   EXPECT_GT(house.runtime->Stats().residency.held, 0);
 }
 
-TEST(HeldFrames, WhereTheKernelDoesNotTellAPinKeepsAFixedBuffer) {
-  House house(MakeSettings("off", /*held_frames=*/false));
+TEST(HeldFrames, ByDefaultTheKernelIsNotAskedAndAPinKeepsAFixedBuffer) {
+  const Settings defaults;
+  ASSERT_FALSE(defaults.held_frames);
+  House house(MakeSettings(defaults.kernel_faults, defaults.held_frames));
   ASSERT_TRUE(house.status.ok()) << house.status;
   ReadFixedWhileDueToLeave(house, /*pins=*/true);
   EXPECT_EQ(house.runtime->Stats().residency.held, 0);
