@@ -1,8 +1,5 @@
-// What every access profiler promises, whatever its mechanism. A profiler's test file instantiates the suite by its
-// name.
-//
-// The lower half drives a Residency whose recorder logs each touch, so that sets of pages are compared exactly; the
-// upper half profiles steps of a whole runtime that is far larger than its budget.
+// What every access profiler promises of the pages that are touched in a layer, whatever its mechanism. A profiler's test
+// file instantiates the suite by its name; profiler_step_conformance.h adds to it.
 #ifndef THERMOCLINE_TESTS_CONFORMANCE_PROFILER_CONFORMANCE_H_
 #define THERMOCLINE_TESTS_CONFORMANCE_PROFILER_CONFORMANCE_H_
 
@@ -11,34 +8,19 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <atomic>
 #include <cstdio>
 #include <cstring>
 #include <functional>
 #include <map>
-#include <memory>
-#include <optional>
 #include <random>
-#include <set>
 #include <string>
 #include <thread>
-#include <utility>
 #include <vector>
 
-#include "gtest/gtest.h"
-#include "src/arena/residency.h"
-#include "src/profile/choose_gate.h"
-#include "src/runtime/page_recorder.h"
-#include "src/runtime/runtime.h"
-#include "src/tier/tier_spec.h"
+#include "tests/conformance/profiler_under_test.h"
 #include "tests/os/smaps.h"
 
 namespace thermocline {
-
-constexpr int64_t kPage = 4096;
-constexpr Bytes kGranule = KiB(256);
-constexpr int64_t kFrames = 16;
 
 // Runs the body in a forked child; its result is the child's exit status, or 128 and more when a signal killed it.
 inline int InChild(const std::function<int()>& body) {
@@ -49,98 +31,6 @@ inline int InChild(const std::function<int()>& body) {
   EXPECT_EQ(waitpid(child, &status, 0), child);
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
-
-// Logs what the product's recorder is told.
-class LoggingRecorder final : public arena::AccessRecorder {
- public:
-  using Touch = std::pair<const char*, bool>;  // the window's begin; whether it was written
-
-  Window OnTouch(char* address, os::FaultAccess access) override {
-    const Window window = pages.OnTouch(address, access);
-    if (count < std::ssize(log)) log[count++] = {window.begin, access == os::FaultAccess::kWrite};
-    return window;
-  }
-  std::multiset<Touch> Take() {
-    std::multiset<Touch> touches(log.begin(), log.begin() + count);
-    count = 0;
-    return touches;
-  }
-
-  runtime::PageRecorder pages;
-  std::array<Touch, 8192> log;
-  int64_t count = 0;
-};
-
-// A residency with its recorder, profiling by the named mechanism.
-class ProfiledMemory {
- public:
-  explicit ProfiledMemory(const char* profiler, os::Memory& memory = os::RealMemory()) {
-    tier_ = *tier::MakeBlockTier(*tier::ParseTierSpec("emulated:in=2GB/s,out=2GB/s"), kGranule);
-    arena::ResidencyOptions options;
-    options.granule_bytes = kGranule;
-    options.address_space = MiB(64);
-    options.frames = options.most_frames = kFrames;
-    residency = *arena::Residency::Create(options, memory, *tier_, MonotonicClock());
-    auto gate = profile::MakeGate(profiler, memory);
-    if (!gate.ok()) {
-      refusal = gate.status();
-      return;
-    }
-    gate_ = *std::move(gate);
-    residency->SetAccessGate(gate_.get());
-  }
-  // A tensor in granules of its own.
-  char* New(Bytes bytes) {
-    char* const at = residency->base() + next_;
-    next_ += RoundUp(bytes, kGranule).count();
-    EXPECT_TRUE(residency->Retain(residency->RangeOf(at, bytes)));
-    recorder.pages.AddTensor(at, bytes, tensors_++);
-    return at;
-  }
-  std::multiset<LoggingRecorder::Touch> EndLayer() {
-    residency->CloseOpened();
-    arena::Residency::Lock lock(*residency);
-    return recorder.Take();
-  }
-
-  absl::Status refusal;
-  LoggingRecorder recorder;
-
- private:
-  std::unique_ptr<tier::BlockTier> tier_;
-  std::unique_ptr<arena::AccessGate> gate_;
-  int64_t next_ = 0;
-  int64_t tensors_ = 0;
-
- public:
-  std::unique_ptr<arena::Residency> residency;
-};
-
-class ProfilerConformance : public ::testing::TestWithParam<const char*> {
- protected:
-  using Touches = std::multiset<LoggingRecorder::Touch>;
-
-  void SetUp() override {
-    const auto gate = profile::MakeGate(GetParam(), os::RealMemory());
-    if (gate.ok()) return;
-    // The only way out: the kernel lacks it or forbids it, and the message says so.
-    ASSERT_TRUE(absl::IsUnimplemented(gate.status()) || absl::IsPermissionDenied(gate.status())) << gate.status();
-    GTEST_SKIP() << "needs a kernel that has this profiler and allows it: " << gate.status().message();
-  }
-  static char Read(const char* at) { return *static_cast<const volatile char*>(at); }
-  static void Write(char* at, char value) { *static_cast<volatile char*>(at) = value; }
-
-  std::unique_ptr<runtime::Runtime> MakeRuntime() const {
-    runtime::RawSettings raw;
-    raw.fast = "2MiB";
-    raw.slow = "emulated:in=2GB/s,out=2GB/s";
-    raw.granule_bytes = KiB(64).count();
-    raw.profiler = GetParam();
-    auto runtime = runtime::Runtime::Create(*ReadSettings(raw, [](const char*) { return std::nullopt; }));
-    EXPECT_TRUE(runtime.ok()) << runtime.status();
-    return *std::move(runtime);
-  }
-};
 
 TEST_P(ProfilerConformance, ReadsAndWritesAreSeenApart) {
   ProfiledMemory memory(GetParam());
@@ -397,110 +287,6 @@ TEST_P(ProfilerConformance, AtTheLimitOfMappingsAProfileIsCoarserAtMost) {
     return 0;
   });
   EXPECT_EQ(result, 0) << "the number names the check in the child; over 127: killed";
-}
-
-TEST_P(ProfilerConformance, AProfiledStepBeyondTheBudgetSeesEachLayersTensors) {
-  constexpr int kTensors = 12;
-  constexpr Bytes kBytes = KiB(512);  // 6 MiB of tensors, 2 MiB of budget
-  auto runtime = MakeRuntime();
-  std::vector<char*> tensors;
-  for (int i = 0; i < kTensors; ++i) {
-    tensors.push_back(static_cast<char*>(runtime->Allocate(kBytes, Bytes(64))));
-    std::memset(tensors.back(), i, kBytes.count());
-  }
-  for (int step = 0; step < 3; ++step) {
-    ASSERT_TRUE(runtime->BeginStep().ok());
-    for (int layer = 0; layer < kTensors; ++layer) {
-      ASSERT_TRUE(runtime->AddLayer("").ok());
-      char* const read = tensors[layer];
-      char* const written = tensors[(layer + 5) % kTensors];
-      for (int64_t at = 0; at < kBytes.count(); at += kPage) {
-        ASSERT_EQ(Read(read + at + 1), layer) << "step " << step << ", layer " << layer;
-        Write(written + at, static_cast<char>(step + layer));
-      }
-      EXPECT_EQ(Read(written), static_cast<char>(step + layer));
-    }
-    ASSERT_TRUE(runtime->EndStep().ok());
-    EXPECT_LE(runtime->Stats().residency.peak_frames, 32);
-  }
-  ASSERT_NE(runtime->current_shape(), nullptr);
-  const profile::Profile& profile = runtime->current_shape()->profile;
-  ASSERT_EQ(std::ssize(profile.tensors), kTensors);
-  for (const profile::Tensor& tensor : profile.tensors) {
-    const char* const address = tensors[0] + (tensor.fixed_offset - profile.tensors[0].fixed_offset);
-    const int index = static_cast<int>(std::find(tensors.begin(), tensors.end(), address) - tensors.begin());
-    ASSERT_LT(index, kTensors);
-    std::set<std::pair<int, bool>> seen;  // layer, written
-    for (const profile::Access& access : tensor.accesses) {
-      seen.insert({access.layer.value(), access.write});
-      EXPECT_GE(access.pages, 8) << "a window of 64 KiB each";
-    }
-    const int written_in = (index - 5 + kTensors) % kTensors + 1;  // layer 0 is the step's begin
-    EXPECT_TRUE(seen.contains({index + 1, false})) << index;
-    EXPECT_TRUE(seen.contains({written_in, true})) << index;
-    EXPECT_EQ(seen.size(), 2u) << "nothing is attributed to other layers";
-  }
-}
-
-TEST_P(ProfilerConformance, AForkInAProfiledStepShowsEachSideItsOwnBytes) {
-  auto runtime = MakeRuntime();
-  std::vector<char*> tensors;
-  for (int i = 0; i < 10; ++i) {
-    tensors.push_back(static_cast<char*>(runtime->Allocate(KiB(512), Bytes(64))));
-    std::memset(tensors.back(), i, KiB(512).count());
-  }
-  for (int step = 0; step < 2; ++step) {
-    ASSERT_TRUE(runtime->BeginStep().ok());
-    for (int i = 0; i < 10; ++i) Read(tensors[i] + 8 * kPage);
-    if (step == 1) {
-      int ends[2];
-      ASSERT_EQ(pipe(ends), 0);
-      std::fflush(nullptr);
-      const pid_t child = fork();
-      if (child == 0) {
-        char go;
-        if (read(ends[0], &go, 1) != 1) _exit(3);
-        for (int i = 0; i < 10; ++i) {
-          if (Read(tensors[i] + 3 * kPage) != i) _exit(1);
-          Write(tensors[i] + 4 * kPage, 77);
-        }
-        _exit(0);
-      }
-      for (int i = 0; i < 10; ++i) Write(tensors[i] + 3 * kPage, 55);
-      ASSERT_EQ(write(ends[1], "g", 1), 1);
-      int status = 0;
-      ASSERT_EQ(waitpid(child, &status, 0), child);
-      EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
-      for (int i = 0; i < 10; ++i) EXPECT_EQ(Read(tensors[i] + 4 * kPage), i);
-      close(ends[0]);
-      close(ends[1]);
-    }
-    ASSERT_TRUE(runtime->AddLayer("").ok());
-    ASSERT_TRUE(runtime->EndStep().ok());
-  }
-  for (int i = 0; i < 10; ++i) EXPECT_EQ(Read(tensors[i] + 3 * kPage), 55);
-}
-
-TEST_P(ProfilerConformance, OperatorsAccessesAreCheckedAgainstPages) {
-  auto runtime = MakeRuntime();
-  std::vector<char*> tensors;
-  for (int i = 0; i < 4; ++i) tensors.push_back(static_cast<char*>(runtime->Allocate(KiB(256), Bytes(64))));
-  for (int step = 0; step < 2; ++step) {
-    ASSERT_TRUE(runtime->BeginStep().ok());
-    ASSERT_TRUE(runtime->AddLayer("op").ok());
-    for (int i = 0; i < 3; ++i) ASSERT_TRUE(runtime->Touch(tensors[i], KiB(256), /*writes=*/false).ok());
-    Read(tensors[0]);
-    Write(tensors[1], 1);  // declared as read
-    Read(tensors[3]);      // not declared; [2] is declared and not touched
-    ASSERT_TRUE(runtime->AddLayer("unjudged").ok());
-    Read(tensors[2]);
-    ASSERT_TRUE(runtime->EndStep().ok());
-  }
-  const profile::OperatorCheck::Result expected{
-      .declared = 3, .confirmed = 1, .unseen = 1, .undeclared = 1, .undeclared_writes = 1};
-  const profile::OperatorCheck::Result result = runtime->operator_check();
-  EXPECT_EQ(result, expected) << result.declared << ' ' << result.confirmed << ' ' << result.unseen << ' '
-                              << result.undeclared << ' ' << result.undeclared_writes;
 }
 
 }  // namespace thermocline

@@ -1,4 +1,5 @@
 #include "tests/conformance/profiler_conformance.h"
+#include "tests/conformance/profiler_step_conformance.h"
 
 namespace thermocline {
 
