@@ -1,5 +1,5 @@
-// What every access profiler promises of the pages that are touched in a layer, whatever its mechanism. A profiler's test
-// file instantiates the suite by its name; profiler_step_conformance.h adds to it.
+// What every access profiler promises of the pages that are touched in a layer, whatever its mechanism. A profiler's
+// test file instantiates the suite by its name; profiler_step_conformance.h adds to it.
 #ifndef THERMOCLINE_TESTS_CONFORMANCE_PROFILER_CONFORMANCE_H_
 #define THERMOCLINE_TESTS_CONFORMANCE_PROFILER_CONFORMANCE_H_
 
