@@ -298,7 +298,11 @@ absl::StatusOr<int> Run(const RunFlags& flags) {
 void RegisterRun(CLI::App& app) {
   CLI::App* command = app.add_subcommand("run",
                                          "Run an unmodified program with its large allocations placed:\n"
-                                         "  thermocline run --fast 512MiB -- python3 train.py");
+                                         "  thermocline run --fast 512MiB -- python3 train.py\n"
+                                         "\n"
+                                         "The budget holds for each process: a program that COMMAND starts has a whole "
+                                         "one of its own. A forked child that starts no program reads what it finds "
+                                         "in slow memory into memory that no budget limits.");
   const auto flags = std::make_shared<RunFlags>();
   command
       ->add_option("--fast", flags->fast, "Fast memory: 512MiB, or 20% of the peak (learnt by a first run without it)")
@@ -309,7 +313,10 @@ void RegisterRun(CLI::App& app) {
       ->add_option("--profile", flags->profile,
                    "A saved profile: a share is taken of its peak, and a program that marks its steps is planned by it")
       ->excludes(peak);
-  command->add_option("--slow", flags->slow, "file:DIR (default file:/var/tmp), numa:NODE, emulated:...");
+  command->add_option("--slow", flags->slow,
+                      "file:DIR (default file:/var/tmp), numa:NODE, emulated:...\n"
+                      "file:DIR,daily_writes=500GiB caps what each process writes in a day, "
+                      "counted from the process's start");
   command->add_option("--planner", flags->planner, "lookahead (default), lagrangian, interval, first_touch, lru");
   command->add_option("--plan", flags->plan, "A plan saved before, for this budget and a program that marks its steps");
   command->add_option("--granule", flags->granule, "The unit that moves, 64KiB to 1GiB, a power of two");

@@ -3,6 +3,7 @@
 namespace thermocline::testing {
 namespace {
 
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::StartsWith;
@@ -18,6 +19,11 @@ TEST_F(Usage, HelpAndVersionGoToStdoutAndAreNoFailure) {
   EXPECT_EQ(version.exit_status, 0);
   EXPECT_THAT(version.out, StartsWith("thermocline 0."));
   EXPECT_EQ(Thermocline({"trace", "stats", "--help"}).exit_status, 0);
+  const std::string run = Thermocline({"run", "--help"}).out;
+  for (const char* limit : {"for[ \n]+each[ \n]+process", "memory[ \n]+that[ \n]+no[ \n]+budget[ \n]+limits",
+                            "each[ \n]+process[ \n]+writes[ \n]+in[ \n]+a[ \n]+day"}) {
+    EXPECT_THAT(run, ContainsRegex(limit));
+  }
 }
 
 TEST_F(Usage, WrongUsageIsExitStatusTwoAndSaysWhereHelpIs) {
