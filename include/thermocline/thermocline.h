@@ -75,7 +75,11 @@ TC_EXPORT size_t tc_usable_size(tc_runtime* runtime, const void* pointer) TC_SYM
 /* The three hooks of the paper (Ren et al., HPCA 2021). Call start_profile before a step that does what every step
  * does, add_layer at each boundary between layers, end_profile after the step; go on calling add_layer in later steps.
  * With a plan or profile given at start that step runs by it; only one that turns out to be another is profiled, as it
- * comes again. */
+ * comes again.
+ * A tensor that is counted shares no page with another: one of 32 KiB or more never does, nor does what is allocated in
+ * the profiled step, whatever its size. Objects under 32 KiB from before that step lie many to a page and are not
+ * counted: no plan moves them, each leaves room for all of them in the budget, and they come and go by demand. So
+ * allocate what is to be planned for in pieces of 32 KiB or more, or in the step. */
 TC_EXPORT tc_status tc_start_profile(tc_runtime* runtime) TC_SYMBOL(start_profile);
 TC_EXPORT tc_status tc_add_layer(tc_runtime* runtime) TC_SYMBOL(add_layer);
 TC_EXPORT tc_status tc_add_named_layer(tc_runtime* runtime, const char* name) TC_SYMBOL(add_named_layer);
