@@ -30,7 +30,12 @@ bool Residency::ProvideLocked(GranuleId id) {
   if (granule.presence.load() == Presence::kMapped) return true;
   if (granule.presence.load() != Presence::kHole || frames_->available() == 0) return false;
   const bool vacant = (granule.live.load() & Granule::kBacked) == 0;
-  if (vacant) return BackLocked(id) && granule.presence.load() == Presence::kMapped;
+  if (vacant) {
+    if (!BackLocked(id)) return false;
+    if (granule.presence.load() == Presence::kMapped) return true;
+    VacateLocked(id);  // no mapping to be had: backed for nobody, it would never be found again
+    return false;
+  }
   if (!granule.fresh || !TakeFrameLocked(granule)) return false;
   return MapOrRefuseLocked(id, os::Protection::kReadWrite);
 }
