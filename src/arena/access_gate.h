@@ -21,6 +21,9 @@ class AccessGate {
   virtual const char* name() const = 0;
   // True when it works on frames in shared memory only.
   virtual bool needs_shared_frames() const = 0;
+  // False where a write of another thread may go unseen at the moment in which a part is opened for reading: it then
+  // counts as changed at once.
+  virtual bool sees_every_write() const = 0;
   // A whole granule begins to be watched: every touch faults. REQUIRES: it is inaccessible.
   virtual int Arm(char* at, Bytes size) = 0;
   // A part of an armed granule, whole pages: reads go through now and, after a write, writes too.
@@ -36,6 +39,7 @@ class ProtectionGate final : public AccessGate {
   explicit ProtectionGate(os::Memory& memory) : memory_(memory) {}
   const char* name() const override { return "mprotect"; }
   bool needs_shared_frames() const override { return false; }
+  bool sees_every_write() const override { return true; }
   int Arm(char*, Bytes) override { return 0; }
   int Open(char* at, Bytes size, os::FaultAccess access) override {
     return memory_.Protect(at, size,

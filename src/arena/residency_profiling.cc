@@ -102,7 +102,7 @@ void Residency::OpenArmedLocked(GranuleId id, char* address, os::FaultAccess acc
     ++profiling_stats_.coarse;
     if (GateOf(granule).Open(begin, granule_bytes(), os::FaultAccess::kWrite) != 0) OpenNeighboursLocked(id);
   }
-  if (writes || !opened) {
+  if (writes || !opened || !GateOf(granule).sees_every_write()) {
     granule.clean = false;
     granule.dirtied = true;
   }

@@ -40,8 +40,9 @@ absl::Status UserfaultGate::TryOut() {
   if (error == 0) call = "mmap of a memfd", error = (*shared)->Map(at, Bytes(0), size);
   if (error == 0) call = "UFFDIO_REGISTER", error = Arm(at, size);
   if (error == 0) {
-    call = "UFFDIO_CONTINUE_MODE_WP (Linux 6.4)";
-    error = userfaultfd_.Continue(at, kPage, {.wake = false, .write_protect = true});
+    protects_at_once_ = userfaultfd_.Continue(at, kPage, {.wake = false, .write_protect = true}) == 0;
+    call = "UFFDIO_CONTINUE and UFFDIO_WRITEPROTECT";
+    error = Open(at, size, os::FaultAccess::kRead);
   }
   if (error == 0) call = "UFFDIO_WRITEPROTECT", error = Open(at, kPage, os::FaultAccess::kWrite);
   if (error == 0) call = "UFFDIO_UNREGISTER", error = Disarm(at, size);
@@ -60,12 +61,22 @@ int UserfaultGate::Arm(char* at, Bytes size) {
 }
 
 int UserfaultGate::Open(char* at, Bytes size, os::FaultAccess access) {
-  const bool writes = access == os::FaultAccess::kWrite;
+  if (access == os::FaultAccess::kRead) return OpenForReading(at, size);
+  const int error = Map(at, size, /*write_protect=*/false);
+  return error != 0 ? error : userfaultfd_.WriteUnprotect(at, size, /*wake=*/false);
+}
+
+int UserfaultGate::OpenForReading(char* at, Bytes size) {
+  const int error = Map(at, size, protects_at_once_);
+  return error != 0 || protects_at_once_ ? error : userfaultfd_.WriteProtect(at, size);
+}
+
+int UserfaultGate::Map(char* at, Bytes size, bool write_protect) {
   Bytes at_once = size;
   for (Bytes done{0}; done < size;) {
     Bytes mapped;
     const int error = userfaultfd_.Continue(at + done.count(), std::min(at_once, size - done),
-                                            {.wake = false, .write_protect = !writes}, &mapped);
+                                            {.wake = false, .write_protect = write_protect}, &mapped);
     done += mapped;
     if (error == EEXIST) {
       // Open already, in part: the rest page by page.
@@ -75,7 +86,7 @@ int UserfaultGate::Open(char* at, Bytes size, os::FaultAccess access) {
       return error;
     }
   }
-  return writes ? userfaultfd_.WriteUnprotect(at, size, /*wake=*/false) : 0;
+  return 0;
 }
 
 int UserfaultGate::Close(char* at, Bytes size) {

@@ -196,6 +196,7 @@ class SharedGate final : public arena::AccessGate {
  public:
   const char* name() const override { return "shared"; }
   bool needs_shared_frames() const override { return true; }
+  bool sees_every_write() const override { return true; }
   int Arm(char*, Bytes) override { return 0; }
   int Open(char*, Bytes, os::FaultAccess) override { return 0; }
   int Close(char*, Bytes) override { return 0; }
