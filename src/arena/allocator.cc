@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "src/base/reserve.h"
 #include "src/os/memory.h"
 
 namespace thermocline::arena {
@@ -58,6 +59,13 @@ bool Allocator::RetainExtent(int64_t offset, Bytes rounded) {
   return residency_.Retain(residency_.RangeOf(residency_.base() + offset, rounded));
 }
 
+// What Register needs, and the Free to come.
+void Allocator::ReserveRecord() {
+  if (!free_records_.empty()) return;
+  ReserveFor(records_, records_.size() + 1);
+  ReserveFor(free_records_, records_.size() + 1);
+}
+
 void* Allocator::Register(int64_t offset, Bytes bytes, bool planned, uint64_t* serial) {
   uint32_t index = static_cast<uint32_t>(records_.size());
   if (free_records_.empty()) {
@@ -82,6 +90,7 @@ void* Allocator::Allocate(Bytes bytes, Bytes alignment, bool own_pages, uint64_t
   bytes = std::max(bytes, Bytes(1));
   os::LockGuard guard(lock_);
   if (!IsLarge(bytes) && !own_pages && alignment <= kAlignment) return AllocateSmall(bytes);
+  ReserveRecord();
   const Bytes rounded = Rounded(bytes);
   const int64_t offset = extents_.Allocate(rounded.count(), std::max(alignment, kPage).count());
   if (offset < 0) return nullptr;
@@ -97,6 +106,7 @@ void* Allocator::AllocateAt(int64_t offset, Bytes bytes, uint64_t* serial) {
   if (offset < planned_begin_ || offset + rounded.count() > planned_end_) return nullptr;
   if (offset % kPage.count() != 0) return nullptr;  // its last page would not be marked as taken
   os::LockGuard guard(lock_);
+  ReserveRecord();
   if (!TakePlannedPages(offset, rounded)) return nullptr;
   if (!RetainExtent(offset, rounded)) {
     ClearPlannedPages(offset, rounded);
@@ -129,6 +139,7 @@ void* Allocator::AllocateSmall(Bytes bytes) {
   const int size_class = SlabAllocator::ClassOf(bytes.count());
   int64_t offset = slabs_.Allocate(size_class);
   if (offset < 0) {
+    slabs_.ReserveSpan(size_class);
     const int64_t span = span_extents_.Allocate(SlabAllocator::kSpanBytes);
     if (span < 0) return nullptr;
     if (!RetainExtent(span, Bytes(SlabAllocator::kSpanBytes))) {

@@ -4,7 +4,8 @@
 // area, whose offsets a plan has solved beforehand. Addresses never change while a tensor lives. Thread safety: every
 // function from any thread. It takes one short lock, never in a fault handler, and never touches tensor memory under
 // it. Ownership: borrows the residency. Errors: nullptr when neither tier has room; Free says false for what is not a
-// live allocation's beginning.
+// live allocation's beginning. Without memory for the bookkeeping Allocate and AllocateAt throw std::bad_alloc, and
+// have changed nothing; Free needs none.
 #ifndef THERMOCLINE_ARENA_ALLOCATOR_H_
 #define THERMOCLINE_ARENA_ALLOCATOR_H_
 
@@ -79,6 +80,7 @@ class Allocator {
  private:
   explicit Allocator(Residency& residency);
   void* AllocateSmall(Bytes bytes);
+  void ReserveRecord();
   void* Register(int64_t offset, Bytes bytes, bool planned, uint64_t* serial);
   bool RetainExtent(int64_t offset, Bytes rounded);
   bool TakePlannedPages(int64_t offset, Bytes rounded);

@@ -6,6 +6,7 @@
 #include <bit>
 #include <cerrno>
 #include <cstring>
+#include <new>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -66,6 +67,7 @@ Residency::Residency(const ResidencyOptions& options, os::Memory& memory, tier::
       table_(std::move(table)),
       frames_(std::move(frames)),
       protection_gate_(memory.Plain()) {
+  stranded_.reserve(frames_->most());
   void* page = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (page == MAP_FAILED) return;
   fork_canary_ = static_cast<volatile char*>(page);
@@ -119,10 +121,10 @@ void Residency::VacateAllDeadLocked() {
 bool Residency::BackLocked(GranuleId id) {
   Granule& granule = table_[id];
   if (!MayBackWithoutSlotLocked()) {
-    granule.slot = tier_.AllocateSlot();
+    granule.slot = NewSlotLocked();
     if (granule.slot == kNoSlot) {
       VacateAllDeadLocked();
-      if (!MayBackWithoutSlotLocked()) granule.slot = tier_.AllocateSlot();
+      if (!MayBackWithoutSlotLocked()) granule.slot = NewSlotLocked();
     }
     if (granule.slot == kNoSlot && !MayBackWithoutSlotLocked()) {
       writes_failing_.store(true);
@@ -201,9 +203,26 @@ void Residency::VacateLocked(GranuleId id) {
   NoticeLocked(id);
 }
 
+// A tier that has no memory to account for another slot is a full one.
+SlotId Residency::NewSlotLocked() {
+  try {
+    return tier_.AllocateSlot();
+  } catch (const std::bad_alloc&) {
+    return kNoSlot;
+  }
+}
+
+// Kept until no child can read it any more; without memory to remember it, for ever, which costs room in the slow tier.
+void Residency::QuarantineLocked(SlotId slot) {
+  try {
+    quarantine_.push_back(slot);
+  } catch (const std::bad_alloc&) {
+  }
+}
+
 void Residency::FreeSlotLocked(Granule& granule) {
   if (granule.slot_frozen) {
-    quarantine_.push_back(granule.slot);
+    QuarantineLocked(granule.slot);
   } else {
     tier_.FreeSlot(granule.slot);
   }
@@ -322,6 +341,15 @@ void Residency::StrandLocked(GranuleId id) {
   LruRemoveLocked(id);
   granule.armed = granule.clean = false;
   granule.presence.store(Presence::kEvicting);
+  NoteStrandedLocked(id);
+}
+
+// In the midst of a move, which must not fail for want of memory.
+void Residency::NoteStrandedLocked(GranuleId id) {
+  if (std::find(stranded_.begin(), stranded_.end(), id) != stranded_.end()) return;
+  if (stranded_.size() == stranded_.capacity()) {
+    std::erase_if(stranded_, [this](GranuleId other) { return table_[other].presence.load() != Presence::kEvicting; });
+  }
   stranded_.push_back(id);
 }
 

@@ -152,6 +152,7 @@ class Residency final : public os::FaultHandler, public os::WatchedFaultHandler 
   std::optional<tier::Transfer> FinishLocked(const tier::Completion& completion);
   // The granules that someone waits for, oldest first; kNone when there are none. The caller serves it or puts it back.
   static constexpr GranuleId kNone{0xffffffffu};
+  GranuleId FirstDemandLocked() const { return GranuleId(demand_head_); }
   GranuleId PopDemandLocked();
   void PushDemandLocked(GranuleId id);
   bool HasDemandLocked() const { return demand_head_ != kNone.value(); }
@@ -243,6 +244,9 @@ class Residency final : public os::FaultHandler, public os::WatchedFaultHandler 
   void StayLocked(GranuleId id);
   bool IsHeldLocked(const Granule& granule) const;
   void StrandLocked(GranuleId id);
+  void NoteStrandedLocked(GranuleId id);
+  SlotId NewSlotLocked();
+  void QuarantineLocked(SlotId slot);
   void FreeSlotLocked(Granule& granule);
   bool TakeFrameLocked(Granule& granule);
   void GiveFrameLocked(Granule& granule);
@@ -313,7 +317,7 @@ class Residency final : public os::FaultHandler, public os::WatchedFaultHandler 
   int64_t refusals_ = 0, refusals_said_ = 0;
   bool write_trouble_ = false, write_trouble_said_ = false;
   bool room_trouble_ = false, room_trouble_said_ = false;
-  std::vector<GranuleId> stranded_;
+  std::vector<GranuleId> stranded_;  // with room for as many as there may be frames
   std::atomic<int64_t> exposed_nanos_{0};
   std::atomic<int> read_error_{0};
   std::atomic<int> write_error_{0};

@@ -54,13 +54,13 @@ std::optional<tier::Transfer> Residency::BeginFetchLocked(GranuleId id, bool for
 // A slot that may be written. A frozen one is left to the child that may read it.
 bool Residency::SlotForWritingLocked(Granule& granule) {
   if (granule.has_slot && !granule.slot_frozen) return true;
-  const SlotId slot = tier_.AllocateSlot();
+  const SlotId slot = NewSlotLocked();
   if (slot == kNoSlot) {
     NoteFailedWriteLocked(ENOSPC);
     return false;
   }
   if (granule.has_slot) {
-    quarantine_.push_back(granule.slot);
+    QuarantineLocked(granule.slot);
   } else {
     --slotless_;
     ++slots_;
@@ -179,7 +179,7 @@ std::optional<tier::Transfer> Residency::FinishWriteLocked(GranuleId id, int err
       // Its bytes stay in fast memory: at its address, or, where there is no room for a mapping, at home, from where it
       // is tried again.
       if (!MapLocked(id, os::Protection::kReadWrite)) {
-        stranded_.push_back(id);
+        NoteStrandedLocked(id);
         NoticeLocked(id);
       }
       return std::nullopt;
@@ -285,16 +285,20 @@ absl::Status Residency::last_error() {
 
 absl::Status Residency::TakeTrouble() {
   Lock lock(*this);
-  if (room_trouble_ && !std::exchange(room_trouble_said_, true)) {
-    write_trouble_said_ |= write_trouble_;
-    return absl::ResourceExhaustedError(
+  if (room_trouble_ && !room_trouble_said_) {
+    absl::Status trouble = absl::ResourceExhaustedError(
         absl::StrCat("a thread waits for fast memory: ", pinned_, " of the budget's ", frames_->limit(), " frames of ",
                      granule_bytes().count() / 1024, " KiB are pinned, and the others can't leave",
                      write_trouble_ ? absl::StrCat(" (", WriteError(1).message(), ")") : "",
                      ". It goes on as soon as something is unpinned or freed, or the slow tier takes data again"));
+    room_trouble_said_ = true;
+    write_trouble_said_ |= write_trouble_;
+    return trouble;
   }
-  if (write_trouble_ && !std::exchange(write_trouble_said_, true)) return WriteError(1);
-  return absl::OkStatus();
+  if (!write_trouble_ || write_trouble_said_) return absl::OkStatus();
+  absl::Status trouble = WriteError(1);
+  write_trouble_said_ = true;
+  return trouble;
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

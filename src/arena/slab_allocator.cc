@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
+
+#include "src/base/reserve.h"
 
 namespace thermocline::arena {
 namespace {
@@ -40,7 +43,15 @@ int64_t SlabAllocator::Allocate(int size_class) {
   return -1;
 }
 
+void SlabAllocator::ReserveSpan(int size_class) {
+  ReserveFor(spans_, spans_.size() + 1);
+  ReserveFor(unused_numbers_, spans_.size() + 1);
+  ReserveFor(with_room_[size_class], spans_.size() + 1);
+  next_taken_.assign((kSpanBytes / ClassBytes(size_class) + 63) / 64, 0);
+}
+
 uint32_t SlabAllocator::AddSpan(int size_class, int64_t offset) {
+  ReserveSpan(size_class);
   uint32_t number = static_cast<uint32_t>(spans_.size());
   if (unused_numbers_.empty()) {
     spans_.emplace_back();
@@ -53,7 +64,7 @@ uint32_t SlabAllocator::AddSpan(int size_class, int64_t offset) {
   span.size_class = size_class;
   span.objects = static_cast<int32_t>(kSpanBytes / ClassBytes(size_class));
   span.used = 0;
-  span.taken.assign((span.objects + 63) / 64, 0);
+  span.taken = std::exchange(next_taken_, {});
   // The bits past the last object are taken for ever.
   if (span.objects % 64 != 0) span.taken.back() = ~uint64_t{0} << (span.objects % 64);
   span.listed = true;

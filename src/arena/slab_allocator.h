@@ -22,7 +22,10 @@ class SlabAllocator {
 
   // Offset of a free object, or -1 when the class has none: then AddSpan and try again.
   int64_t Allocate(int size_class);
-  // The span is the caller's, at `offset`; returns its number.
+  // The memory that the next AddSpan needs for its bookkeeping, or std::bad_alloc with nothing changed.
+  void ReserveSpan(int size_class);
+  // The span is the caller's, at `offset`; returns its number. Without ReserveSpan before it throws as that does; no
+  // other call does.
   uint32_t AddSpan(int size_class, int64_t offset);
   // False for an address that is no live object's beginning. `span_empty`: nothing is left in it (it stays usable).
   bool Free(uint32_t span, int64_t offset, bool* span_empty);
@@ -45,6 +48,7 @@ class SlabAllocator {
   };
 
   std::vector<Span> spans_;
+  std::vector<uint64_t> next_taken_;  // as ReserveSpan made it
   std::vector<uint32_t> unused_numbers_;
   std::array<std::vector<uint32_t>, kClasses> with_room_;
 };

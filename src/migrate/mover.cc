@@ -5,9 +5,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <limits>
+#include <new>
 #include <utility>
 
-#include "absl/container/flat_hash_set.h"
+#include "src/base/reserve.h"
 
 namespace thermocline::migrate {
 
@@ -15,6 +16,9 @@ using arena::Residency;
 
 Mover::Mover(Residency& residency, tier::BlockTier& tier, const Clock& clock, const MoverOptions& options)
     : residency_(residency), tier_(tier), clock_(clock), options_(options), policy_(MakeLruPolicy()) {
+  outgoing_.reserve(residency.frames().limit());
+  completions_.reserve(tier.max_in_flight());
+  fetching_.reserve(tier.max_in_flight());
   residency_.SetDemandSink(this);
 }
 
@@ -40,7 +44,7 @@ void Mover::Stop() {
 void Mover::Loop() {
   while (true) {
     RunOnce(retry_soon_ ? options_.failure_pause_nanos : -1);
-    if (in_flight_ != 0) continue;
+    if (InFlight() != 0) continue;
     if (stop_.load()) return;
     if (!pause_.load()) continue;
     paused_.store(1);
@@ -86,29 +90,67 @@ void Mover::EnterLayer(int64_t position) {
   tier_.Wake();
 }
 
+// An exception here would end the process.
 void Mover::RunOnce(int64_t timeout_nanos) {
-  completions_.clear();
-  tier_.Reap(&completions_, timeout_nanos);
-  const std::optional<Bytes> cached = CachedIfDue();
+  no_memory_ = false;
   bool trouble = false;
-  {
-    Residency::Lock lock(residency_);
-    if (cached.has_value()) residency_.CountCachedLocked(*cached);
-    TurnLocked();
-    trouble = residency_.HasTroubleLocked();
+  try {
+    trouble = Turn(timeout_nanos);
+  } catch (const std::bad_alloc&) {
+    NoteNoMemory();
+    os::FutexWait(never_, 0, options_.failure_pause_nanos);
   }
-  SubmitAll();
-  if (!trouble || options_.on_trouble == nullptr) return;
+  try {
+    SubmitAll();  // also what was begun before memory ran out
+    if (trouble) SayTrouble();
+  } catch (const std::bad_alloc&) {
+    NoteNoMemory();
+  }
+  SayNoMemory();
+}
+
+void Mover::SayTrouble() {
+  if (options_.on_trouble == nullptr) return;
   if (const absl::Status status = residency_.TakeTrouble(); !status.ok()) options_.on_trouble(status);
+}
+
+void Mover::SayNoMemory() {
+  no_memory_to_say_ |= no_memory_ && !no_memory_before_;
+  no_memory_before_ = no_memory_;
+  if (!no_memory_to_say_ || options_.on_trouble == nullptr) return;
+  try {
+    options_.on_trouble(absl::ResourceExhaustedError(
+        "no memory was left for the bookkeeping of transfers: plans wait until there is some. Leave the process more "
+        "beside its fast budget, or lower that"));
+    no_memory_to_say_ = false;
+  } catch (const std::bad_alloc&) {
+    // Saying it takes some too: in a later turn.
+  }
+}
+
+// True when there is trouble to be told.
+bool Mover::Turn(int64_t timeout_nanos) {
+  // Those of a turn that found no memory are still to be taken note of.
+  tier_.Reap(&completions_, completions_.empty() ? timeout_nanos : 0);
+  const std::optional<Bytes> cached = CachedIfDue();
+  Residency::Lock lock(residency_);
+  if (cached.has_value()) residency_.CountCachedLocked(*cached);
+  TurnLocked();
+  return residency_.HasTroubleLocked();
 }
 
 std::optional<Bytes> Mover::CachedIfDue() {
   uncounted_ += std::ssize(completions_);
   const bool none_left = in_flight_ == std::ssize(completions_);
   if (uncounted_ == 0 || (uncounted_ < options_.count_cached_after && !none_left)) return std::nullopt;
-  uncounted_ = 0;
-  const tier::BlockTierStats stats = tier_.Stats();
-  return stats.cached + stats.cached_in_flight;
+  try {
+    const tier::BlockTierStats stats = tier_.Stats();
+    uncounted_ = 0;
+    return stats.cached + stats.cached_in_flight;
+  } catch (const std::bad_alloc&) {
+    NoteNoMemory();
+    return std::nullopt;
+  }
 }
 
 // While all writes fail, one of them in each pause.
@@ -126,12 +168,30 @@ void Mover::EvictLocked(GranuleId id, int64_t issued_nanos) {
   if (!writes || MayWriteLocked()) Push(residency_.BeginEvictLocked(id), false, issued_nanos);
 }
 
+// From here to the turn's end what begins and what ends finds room. Each transfer has a frame of its own.
+void Mover::ReserveLocked() {
+  ReserveFor(outgoing_, std::max(residency_.frames().limit(), residency_.frames().in_use()));
+  ReserveFor(fetching_, fetching_.size() + std::max(0, tier_.max_in_flight() - InFlight()));
+  if (!recording_.load(std::memory_order_relaxed)) return;
+  try {
+    ReserveFor(open_records_, outgoing_.capacity());
+    ReserveFor(records_, records_.size() + completions_.size());
+  } catch (const std::bad_alloc&) {
+    recording_.store(false);  // a report that lacks moves, rather than moves that wait
+  }
+}
+
 void Mover::TurnLocked() {
+  ReserveLocked();
   CountQueuedLocked();
   FinishAllLocked();
   left_in_flight_ = in_flight_;
   if (pause_.load() || stop_.load()) return;  // only what is in flight still ends
-  TakeNewLayersLocked();
+  try {
+    TakeNewLayersLocked();
+  } catch (const std::bad_alloc&) {
+    NoteNoMemory();
+  }
   ServeDemandsLocked();
   ServeArrivalsLocked(/*most=*/taken_);
   WriteOutLocked();
@@ -139,7 +199,7 @@ void Mover::TurnLocked() {
   if (InFlight() == 0 && residency_.HasDemandLocked()) ServeDemandsLocked();
   ServeArrivalsLocked(/*most=*/std::numeric_limits<int64_t>::max());
   if (residency_.HasStrandedLocked() && MayWriteLocked()) Push(residency_.RetryStrandedLocked(), false);
-  retry_soon_ = residency_.HasStrandedLocked();
+  retry_soon_ = no_memory_ || residency_.HasStrandedLocked();
   const int64_t over = residency_.frames().in_use() - residency_.frames().limit() - FramesComing();
   if (over > 0) MakeRoomLocked(over);
 }
@@ -158,9 +218,13 @@ void Mover::FinishAllLocked() {
     --in_flight_;
     RecordEnd(completion);
     const std::optional<tier::Transfer> again = residency_.FinishLocked(completion);
-    if (!again.has_value()) fetching_.erase(GranuleId(static_cast<uint32_t>(completion.tag)));
+    const GranuleId id(static_cast<uint32_t>(completion.tag));
+    if (!again.has_value()) {
+      std::erase_if(fetching_, [id](const Fetching& fetch) { return fetch.granule == id; });
+    }
     Push(again, false);
   }
+  completions_.clear();
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -173,36 +237,48 @@ void Mover::TakeNewLayersLocked() {
     taken_ = position;
     return;
   }
-  while (taken_ < position) TakeActionsLocked(++taken_);
+  while (taken_ < position) {
+    TakeActionsLocked(taken_ + 1);
+    ++taken_;
+  }
 }
 
+// What takes memory comes first: without it nothing is adopted yet.
 void Mover::AdoptPlanLocked() {
+  residency_.ReclaimDeadLocked(residency_.frames().limit());
+  const plan::MigrationPlan* const plan = next_plan_.get();
+  std::unique_ptr<VictimPolicy> policy = plan == nullptr ? MakeLruPolicy() : MakePlanPolicy(*plan);
+  std::vector<Arrival> arrivals;
+  std::vector<GranuleId> leaving;
+  if (plan != nullptr && !plan->layers.empty() && plan_position_ % std::ssize(plan->layers) == 0) {
+    std::vector<GranuleId> wanted = plan->resident_at_start;
+    std::sort(wanted.begin(), wanted.end());
+    // What lies behind the layout is none of the plan's business: small objects.
+    const GranuleId end(static_cast<uint32_t>(plan->layout_end / plan->granule_bytes.count()));
+    for (GranuleId id = residency_.OldestLocked(); id != Residency::kNone; id = residency_.NewerLocked(id)) {
+      if (id < end && !std::binary_search(wanted.begin(), wanted.end(), id)) leaving.push_back(id);
+    }
+    const int64_t now = clock_.NowNanos();
+    for (GranuleId id : plan->resident_at_start) arrivals.push_back({plan_position_, id, false, false, now});
+  }
   plan_changed_ = false;
   plan_ = std::exchange(next_plan_, nullptr);
-  policy_ = plan_ == nullptr ? MakeLruPolicy() : MakePlanPolicy(*plan_);
-  arrivals_.clear();
+  policy_ = std::move(policy);
+  arrivals_ = std::move(arrivals);
   evictions_.clear();
   write_backs_.clear();
   taken_ = plan_position_ - 1;
-  residency_.ReclaimDeadLocked(residency_.frames().limit());
-  if (plan_ == nullptr || plan_->layers.empty() || plan_position_ % std::ssize(plan_->layers) != 0) return;
-  const absl::flat_hash_set<GranuleId> wanted(plan_->resident_at_start.begin(), plan_->resident_at_start.end());
-  // What lies behind the layout is none of the plan's business: small objects.
-  const GranuleId end(static_cast<uint32_t>(plan_->layout_end / plan_->granule_bytes.count()));
-  std::vector<GranuleId> leaving;
-  for (GranuleId id = residency_.OldestLocked(); id != Residency::kNone; id = residency_.NewerLocked(id)) {
-    if (id < end && !wanted.contains(id)) leaving.push_back(id);
-  }
   for (GranuleId id : leaving) EvictLocked(id);
-  const int64_t now = clock_.NowNanos();
-  for (GranuleId id : plan_->resident_at_start) arrivals_.push_back({plan_position_, id, false, false, now});
 }
 
+// Where there is no memory for the half of it, all of it is done again later. That does no harm: what is to be done
+// twice has then been done.
 void Mover::TakeActionsLocked(int64_t position) {
   const int64_t layer_count = std::ssize(plan_->layers);
   const int64_t layer = position % layer_count;
   const plan::LayerActions& actions = plan_->layers[layer];
   const int64_t now = clock_.NowNanos();
+  ReserveFor(arrivals_, arrivals_.size() + actions.provide.size() + actions.fetch.size());
   for (GranuleId id : actions.release) ReleaseLocked(id, now);
   for (GranuleId id : actions.write_back) write_backs_.push_back({id, now});
   for (GranuleId id : actions.provide) KeepLocked(id);
@@ -263,7 +339,8 @@ bool Mover::MayWriteOutLocked(bool evict, int64_t frames_due) const {
 }
 
 bool Mover::IsDueUnderWay() const {
-  return std::any_of(fetching_.begin(), fetching_.end(), [this](const auto& fetch) { return fetch.second <= taken_; });
+  return std::any_of(fetching_.begin(), fetching_.end(),
+                     [this](const Fetching& fetch) { return fetch.deadline <= taken_; });
 }
 
 void Mover::BeginWriteBackLocked(const WriteOut& queued) {
@@ -324,7 +401,7 @@ bool Mover::Serve(Arrival& arrival) {
   if (LinkIsBusy() || (!due && IsDueUnderWay())) return false;
   ++stats_.planned_fetches;
   const std::optional<tier::Transfer> fetch = residency_.BeginFetchLocked(id, arrival.for_writing);
-  if (fetch.has_value()) fetching_[id] = arrival.deadline;
+  if (fetch.has_value()) fetching_.push_back({id, arrival.deadline});
   Push(fetch, false, arrival.issued_nanos);
   return true;
 }
@@ -333,25 +410,31 @@ bool Mover::Serve(Arrival& arrival) {
 // Demand.
 
 void Mover::ServeDemandsLocked() {
-  std::vector<GranuleId> waiting;
-  for (GranuleId id = residency_.PopDemandLocked(); id != Residency::kNone; id = residency_.PopDemandLocked()) {
+  // Those that have to wait are put back at the end, in their order.
+  int64_t waiting = 0;
+  GranuleId first_waiting = Residency::kNone;
+  while (first_waiting == Residency::kNone || residency_.FirstDemandLocked() != first_waiting) {
+    const GranuleId id = residency_.PopDemandLocked();
+    if (id == Residency::kNone) break;
     if (!residency_.NeedsFrameLocked(id)) continue;
     residency_.ReclaimDeadLocked(1);
-    if (residency_.frames().available() == 0 || InFlight() >= tier_.max_in_flight()) {
-      waiting.push_back(id);
-      if (recording_.load(std::memory_order_relaxed)) asked_nanos_.try_emplace(id, clock_.NowNanos());
+    if (residency_.frames().available() > 0 && InFlight() < tier_.max_in_flight()) {
+      FetchByDemandLocked(id);
       continue;
     }
-    FetchByDemandLocked(id);
+    residency_.PushDemandLocked(id);
+    if (waiting++ == 0) first_waiting = id;
+    NoteAskedLocked(id);
   }
   const int64_t reserve = plan_ == nullptr ? std::min(options_.reserve, residency_.frames().limit() / 16) : 0;
   // Negative while the budget is exceeded, as it was lowered: what leaves then makes no room yet.
   const int64_t coming = residency_.frames().limit() - residency_.frames().in_use() + FramesComing();
-  const int64_t shortage = std::ssize(waiting) + (plan_ == nullptr && in_flight_ > 0 ? reserve : 0) - coming;
+  const int64_t shortage = waiting + (plan_ == nullptr && in_flight_ > 0 ? reserve : 0) - coming;
   if (shortage > 0) MakeRoomLocked(shortage);
   // Making room may have freed frames at once: clean ones, dead ones.
   const bool stuck = residency_.frames().available() == 0 && FramesComing() == 0 && (WritesFail() || InFlight() == 0);
-  for (GranuleId id : waiting) {
+  for (; waiting > 0; --waiting) {
+    const GranuleId id = residency_.PopDemandLocked();
     if (stuck) {
       residency_.RefuseLocked(id, ENOMEM, /*no_room=*/true);
     } else if (residency_.frames().available() > 0 && InFlight() < tier_.max_in_flight()) {
@@ -362,6 +445,15 @@ void Mover::ServeDemandsLocked() {
   }
 }
 
+void Mover::NoteAskedLocked(GranuleId id) {
+  if (!recording_.load(std::memory_order_relaxed)) return;
+  try {
+    asked_nanos_.try_emplace(id, clock_.NowNanos());
+  } catch (const std::bad_alloc&) {
+    // It is recorded as asked for when it is served.
+  }
+}
+
 void Mover::FetchByDemandLocked(GranuleId id) {
   if (residency_.GranuleLocked(id).fresh) {
     residency_.ProvideLocked(id);
@@ -369,7 +461,7 @@ void Mover::FetchByDemandLocked(GranuleId id) {
     ++stats_.demand_fetches;
     const auto asked = asked_nanos_.find(id);
     const std::optional<tier::Transfer> fetch = residency_.BeginFetchLocked(id, false);
-    if (fetch.has_value()) fetching_[id] = taken_;
+    if (fetch.has_value()) fetching_.push_back({id, taken_});
     Push(fetch, true, asked == asked_nanos_.end() ? 0 : asked->second);
   }
   asked_nanos_.erase(id);
@@ -397,11 +489,25 @@ void Mover::MakeRoomLocked(int64_t wanted) {
   // Those that are chosen first may have no way out: no slot, while the slow tier is full. Others have one.
   for (const int64_t candidates : {wanted, residency_.frames().in_use()}) {
     if (missing() <= 0) return;
-    for (GranuleId id : policy_->Choose(residency_, candidates, taken_)) {
+    std::vector<GranuleId> chosen;
+    try {
+      chosen = policy_->Choose(residency_, candidates, taken_);
+    } catch (const std::bad_alloc&) {
+      NoteNoMemory();
+    }
+    for (GranuleId id : chosen) {
       if (missing() <= 0 || InFlight() >= tier_.max_in_flight()) return;
       KeepLocked(id);
       EvictLocked(id);
     }
+  }
+  if (!no_memory_) return;
+  // Without memory to choose in: the least recently used.
+  for (GranuleId id = residency_.OldestLocked(), next; id != Residency::kNone; id = next) {
+    if (missing() <= 0 || InFlight() >= tier_.max_in_flight()) return;
+    next = residency_.NewerLocked(id);
+    KeepLocked(id);
+    EvictLocked(id);
   }
 }
 
@@ -427,17 +533,17 @@ void Mover::Push(std::optional<tier::Transfer> transfer, bool demanded, int64_t 
 void Mover::SubmitAll() {
   // Outside the lock: starting a transfer pins its pages, which takes a while.
   while (!outgoing_.empty()) {
+    ReserveFor(completions_, in_flight_ + outgoing_.size());
     const int taken = tier_.Submit(outgoing_);
     in_flight_ += taken;
     outgoing_.erase(outgoing_.begin(), outgoing_.begin() + taken);
     if (outgoing_.empty()) return;
     // More than the tier takes at once: as places become free.
-    std::vector<tier::Completion> done;
-    tier_.Reap(&done, -1);
-    completions_ = std::move(done);
+    tier_.Reap(&completions_, -1);
     Residency::Lock lock(residency_);
     queued_ = false;
     left_in_flight_ = 0;
+    ReserveLocked();
     FinishAllLocked();
   }
 }

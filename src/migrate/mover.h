@@ -6,7 +6,9 @@
 // more is begun than keeps the link busy; and while something is due, as its layer has begun or is held up by it,
 // nothing else is begun but the evictions that it needs. Thread safety: EnterLayer, SetPlan, Pause, Resume, Stats from
 // any thread. OnDemand from anywhere. Ownership: borrows residency, tier and clock. Errors: a failed transfer is
-// handled by the residency; nothing throws.
+// handled by the residency; nothing throws. Where there is no memory left, what was begun is ended and what is asked
+// for is served all the same, as room for the bookkeeping of both is kept; a new plan or layer is taken up once there
+// is memory again.
 #ifndef THERMOCLINE_MIGRATE_MOVER_H_
 #define THERMOCLINE_MIGRATE_MOVER_H_
 
@@ -18,9 +20,9 @@
 #include <memory>
 #include <optional>
 #include <thread>
+#include <unordered_map>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "src/arena/residency.h"
 #include "src/base/clock.h"
 #include "src/migrate/victim_policy.h"
@@ -45,8 +47,8 @@ struct MoverOptions {
   // After so many write-outs that failed in a row nothing is evicted any more, but for one try in each pause.
   int64_t most_failures = 64;
   int64_t failure_pause_nanos = 50'000'000;
-  // Told once each time that writes begin to fail, or that touches begin to wait for frames that can't be freed. Called
-  // on the mover's thread, with no lock held. Null: nobody is told.
+  // Told once each time that writes begin to fail, that touches begin to wait for frames that can't be freed, or that
+  // there is no memory left. Called on the mover's thread, with no lock held. Null: nobody is told.
   std::function<void(const absl::Status&)> on_trouble;
 
   int Depth(Bytes granule) const { return static_cast<int>(std::max<int64_t>(busy / granule, least_depth)); }
@@ -123,8 +125,19 @@ class Mover final : public arena::DemandSink {
     int64_t issued_nanos;
   };
 
+  // A fetch under way that someone waits for from this layer on.
+  struct Fetching {
+    GranuleId granule;
+    int64_t deadline;
+  };
+
   void Loop();
+  bool Turn(int64_t timeout_nanos);
+  void SayTrouble();
   void TurnLocked();
+  void ReserveLocked();
+  void NoteNoMemory() { no_memory_ = retry_soon_ = true; }
+  void SayNoMemory();
   std::optional<Bytes> CachedIfDue();
   void FinishAllLocked();
   void CountQueuedLocked();
@@ -132,6 +145,7 @@ class Mover final : public arena::DemandSink {
   void AdoptPlanLocked();
   void TakeActionsLocked(int64_t position);
   void ServeDemandsLocked();
+  void NoteAskedLocked(GranuleId id);
   void FetchByDemandLocked(GranuleId id);
   void ReadAheadLocked(GranuleId id);
   void MakeRoomLocked(int64_t wanted);
@@ -181,11 +195,11 @@ class Mover final : public arena::DemandSink {
   std::vector<Arrival> arrivals_;     // sorted by deadline
   std::deque<WriteOut> evictions_;    // out of sight, then written: their frames come free. They go first
   std::deque<WriteOut> write_backs_;  // copied while they stay readable
-  absl::flat_hash_map<GranuleId, int64_t> asked_nanos_;  // of demands that wait for a frame, while recording
+  std::unordered_map<GranuleId, int64_t> asked_nanos_;  // of demands that wait for a frame, while recording
   std::vector<tier::Transfer> outgoing_;
-  std::vector<tier::Completion> completions_;
+  std::vector<tier::Completion> completions_;  // with room for all in flight
   std::vector<MoveRecord> open_records_;
-  absl::flat_hash_map<GranuleId, int64_t> fetching_;  // fetches under way that someone waits for from this layer on
+  std::vector<Fetching> fetching_;
   int in_flight_ = 0;
   int left_in_flight_ = 0;      // when completions were last taken, after them
   int64_t left_nanos_ = 0;      // when that was
@@ -193,6 +207,9 @@ class Mover final : public arena::DemandSink {
   int64_t uncounted_ = 0;       // transfers that have ended since the cache was counted
   int64_t next_try_nanos_ = 0;  // while all writes fail
   bool retry_soon_ = false;     // something is to be tried again without being asked for
+  bool no_memory_ = false;      // in the last turn
+  bool no_memory_before_ = false, no_memory_to_say_ = false;
+  std::atomic<uint32_t> never_{0};
   std::thread thread_;
 };
 

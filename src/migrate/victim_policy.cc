@@ -4,8 +4,6 @@
 #include <limits>
 #include <utility>
 
-#include "absl/container/flat_hash_map.h"
-
 namespace thermocline::migrate {
 namespace {
 
@@ -27,8 +25,9 @@ class PlanPolicy final : public VictimPolicy {
  public:
   explicit PlanPolicy(const plan::MigrationPlan& plan) : layers_(std::ssize(plan.layers)) {
     for (int64_t layer = 0; layer < layers_; ++layer) {
-      for (GranuleId id : plan.layers[layer].need) uses_[id].push_back(layer);
+      for (GranuleId id : plan.layers[layer].need) uses_.emplace_back(id, layer);
     }
+    std::sort(uses_.begin(), uses_.end());
   }
 
   std::vector<GranuleId> Choose(const Residency& residency, int64_t wanted, int64_t now) const override {
@@ -62,16 +61,16 @@ class PlanPolicy final : public VictimPolicy {
   // Layers until the granule is used.
   int64_t Distance(const Residency& residency, GranuleId id, int64_t now) const {
     if (residency.IsDeadLocked(id)) return kDead;
-    const auto found = uses_.find(id);
-    if (found == uses_.end() || layers_ == 0) return kUnknown;
-    const std::vector<int64_t>& uses = found->second;
+    if (layers_ == 0) return kUnknown;
     const int64_t layer = now % layers_;
-    const auto next = std::lower_bound(uses.begin(), uses.end(), layer);
-    return next != uses.end() ? *next - layer : uses.front() + layers_ - layer;
+    const auto next = std::lower_bound(uses_.begin(), uses_.end(), std::make_pair(id, layer));
+    if (next != uses_.end() && next->first == id) return next->second - layer;
+    const auto first = std::lower_bound(uses_.begin(), next, std::make_pair(id, int64_t{0}));
+    return first == next ? kUnknown : first->second + layers_ - layer;
   }
 
   int64_t layers_;
-  absl::flat_hash_map<GranuleId, std::vector<int64_t>> uses_;
+  std::vector<std::pair<GranuleId, int64_t>> uses_;  // by granule and layer
 };
 
 }  // namespace

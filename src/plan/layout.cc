@@ -5,7 +5,6 @@
 #include <numeric>
 #include <tuple>
 
-#include "absl/container/flat_hash_set.h"
 #include "src/plan/pack.h"
 #include "src/profile/lifetime.h"
 
@@ -124,13 +123,15 @@ int64_t PackMembers(PackOrder order, const profile::Profile& profile, const std:
 }
 
 Bytes Footprint(const profile::Profile& profile, const Layout& layout, Bytes granule) {
-  absl::flat_hash_set<int64_t> granules;
+  std::vector<int64_t> granules;
   for (size_t i = 0; i < profile.tensors.size(); ++i) {
     const int64_t bytes = profile.tensors[i].bytes.count();
     if (bytes == 0) continue;
     const int64_t last = (layout.offsets[i] + bytes - 1) / granule.count();
-    for (int64_t g = layout.offsets[i] / granule.count(); g <= last; ++g) granules.insert(g);
+    for (int64_t g = layout.offsets[i] / granule.count(); g <= last; ++g) granules.push_back(g);
   }
+  std::sort(granules.begin(), granules.end());
+  granules.erase(std::unique(granules.begin(), granules.end()), granules.end());
   return granule * static_cast<int64_t>(granules.size());
 }
 

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <unordered_map>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 
 namespace thermocline::plan {
@@ -68,7 +68,7 @@ absl::StatusOr<Layout> LayoutFor(const PlannerInput& input, ShortLived short_liv
   layout.end = plan.layout_end;
   layout.short_lived_bytes = plan.short_lived_bytes;
   layout.short_lived_begin = plan.layout_end;
-  absl::flat_hash_map<TensorId, Region> regions;
+  std::unordered_map<TensorId, Region> regions;
   for (const Placement& placement : plan.placements) {
     regions[placement.tensor] = placement.region;
     if (placement.region != Region::kShortLived) continue;
@@ -113,7 +113,7 @@ MigrationPlan StartPlan(absl::string_view planner, const PlannerInput& input, co
 }
 
 std::vector<int64_t> OffsetsOf(const MigrationPlan& plan, const profile::Profile& profile) {
-  absl::flat_hash_map<TensorId, int64_t> offsets;
+  std::unordered_map<TensorId, int64_t> offsets;
   for (const Placement& placement : plan.placements) offsets[placement.tensor] = placement.offset;
   std::vector<int64_t> result;
   result.reserve(profile.tensors.size());

@@ -5,9 +5,9 @@
 #include <limits>
 #include <set>
 #include <tuple>
+#include <unordered_map>
 #include <utility>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "src/plan/granule_timeline.h"
 #include "src/plan/plan_parts.h"
@@ -432,7 +432,7 @@ class Engine {
   bool reserved_ = false;
   std::vector<Granule> granules_;
   std::vector<std::vector<Touch>> touches_;
-  absl::flat_hash_map<GranuleId, int32_t> index_;
+  std::unordered_map<GranuleId, int32_t> index_;
   std::vector<GranuleId> ids_;
   std::vector<int32_t> slow_;  // held slow
   std::deque<int32_t> writes_;

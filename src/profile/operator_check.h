@@ -8,9 +8,9 @@
 
 #include <cstdint>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "src/base/units.h"
 #include "src/profile/profile.h"
 
@@ -39,7 +39,9 @@ class OperatorCheck {
   std::string Describe() const;
 
  private:
-  absl::flat_hash_map<int64_t, bool> declared_;  // in this layer: tensor to whether it is written
+  // In this layer: tensor to whether it is written. Not Abseil's, which an insertion that finds no memory leaves
+  // broken.
+  std::unordered_map<int64_t, bool> declared_;
   Result result_;
 };
 

@@ -5,9 +5,9 @@
 #include <cstring>
 #include <limits>
 #include <tuple>
+#include <unordered_set>
 #include <utility>
 
-#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "src/profile/lifetime.h"
 
@@ -136,7 +136,7 @@ absl::Status Validate(const Profile& profile) {
   for (size_t i = 0; i < profile.layers.size(); ++i) {
     if (absl::Status status = ValidateLayer(profile.layers[i], i); !status.ok()) return status;
   }
-  absl::flat_hash_set<TensorId> ids;
+  std::unordered_set<TensorId> ids;
   int64_t total = 0;
   for (const Tensor& tensor : profile.tensors) {
     const int32_t layers = static_cast<int32_t>(profile.layers.size());

@@ -63,13 +63,15 @@ class BlockTier {
   virtual void FreeSlot(SlotId slot) = 0;
 
   // Starts the transfers, in this order where it matters to the device. Takes at most max_in_flight() minus those in
-  // flight, returns how many it took; does not wait for any. A failure to start becomes a completion.
+  // flight, returns how many it took; does not wait for any. A failure to start becomes a completion. Where memory runs
+  // out it throws std::bad_alloc, and has taken none.
   virtual int Submit(absl::Span<const Transfer> transfers) = 0;
   // At least 1. May fall and rise, while other processes use the same device say: never above what it was at first.
   virtual int max_in_flight() const = 0;
 
   // Appends what has completed. With `timeout_nanos` > 0 waits that long, < 0 for ever, until there is a completion or
-  // Wake is called. Returns at once when a wake-up came since the last Reap.
+  // Wake is called. Returns at once when a wake-up came since the last Reap. REQUIRES: `completions` has room for all
+  // in flight, where a completion must not be lost as memory runs out.
   virtual void Reap(std::vector<Completion>* completions, int64_t timeout_nanos) = 0;
   virtual void Wake() = 0;
 

@@ -68,6 +68,7 @@ absl::StatusOr<std::unique_ptr<EmulatedTier>> EmulatedTier::Create(const Emulate
 EmulatedTier::EmulatedTier(const EmulatedTierOptions& options, char* memory, int event_fd)
     : options_(options), in_rate_(options.in.rate()), out_rate_(options.out.rate()), memory_(memory), event_(event_fd) {
   slots_.Grow(options_.capacity / options_.granule_bytes);
+  pending_.reserve(options_.queue_depth);
 }
 
 EmulatedTier::~EmulatedTier() { munmap(memory_, options_.capacity.count()); }

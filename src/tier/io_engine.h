@@ -37,7 +37,8 @@ class IoEngine {
  public:
   virtual ~IoEngine() = default;
   virtual std::string Describe() const = 0;
-  // REQUIRES: with these, at most the engine's depth is in flight.
+  // REQUIRES: with these, at most the engine's depth is in flight. Without memory it throws std::bad_alloc, and has
+  // begun none.
   virtual void Submit(absl::Span<const IoRequest> requests) = 0;
   // As BlockTier::Reap. True when a wake-up was taken, which is not told again.
   virtual bool Reap(std::vector<IoResult>* results, int64_t timeout_nanos) = 0;

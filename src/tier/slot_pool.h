@@ -19,8 +19,8 @@ class SlotPool {
 
   // Makes slots [size(), size() + more) available.
   void Grow(int64_t more) {
+    free_.resize((size_ + more + 63) / 64, 0);
     size_ += more;
-    free_.resize((size_ + 63) / 64, 0);
     for (int64_t slot = size_ - more; slot < size_; ++slot) SetFree(slot);
     lowest_ = std::min(lowest_, (size_ - more) / 64);
   }

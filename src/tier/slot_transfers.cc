@@ -1,6 +1,7 @@
 #include "src/tier/slot_transfers.h"
 
 #include <algorithm>
+#include <new>
 
 namespace thermocline::tier {
 
@@ -10,6 +11,7 @@ int SlotTransfers::Submit(absl::Span<const Transfer> transfers, absl::FunctionRe
   if (taken <= 0) return 0;
   const int64_t granule = granule_bytes_.count();
   requests_.clear();
+  const size_t refused_before = refused_.size();
   for (const Transfer& transfer : transfers.first(taken)) {
     if (const int error = refusal(transfer); error != 0) {
       refused_.push_back({transfer.tag, error});
@@ -18,8 +20,13 @@ int SlotTransfers::Submit(absl::Span<const Transfer> transfers, absl::FunctionRe
     requests_.push_back({transfer.tag, transfer.direction, int64_t{transfer.slot.value()} * granule,
                          static_cast<char*>(transfer.memory), granule});
   }
+  try {
+    if (!requests_.empty()) engine_->Submit(requests_);
+  } catch (const std::bad_alloc&) {
+    refused_.resize(refused_before);  // none was taken
+    throw;
+  }
   in_flight_.fetch_add(taken, std::memory_order_relaxed);
-  if (!requests_.empty()) engine_->Submit(requests_);
   return taken;
 }
 

@@ -23,7 +23,11 @@ namespace thermocline::tier {
 
 class SlotTransfers {
  public:
-  SlotTransfers(Bytes granule_bytes, int depth) : granule_bytes_(granule_bytes), depth_(depth) {}
+  SlotTransfers(Bytes granule_bytes, int depth) : granule_bytes_(granule_bytes), depth_(depth) {
+    requests_.reserve(depth);
+    results_.reserve(depth);
+    refused_.reserve(depth);
+  }
 
   // nullptr ends it, once what is in flight has ended. REQUIRES: an engine is set before anything else is called.
   void SetEngine(std::unique_ptr<IoEngine> engine) { engine_ = std::move(engine); }

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
-#include <deque>
 #include <mutex>
 #include <system_error>
 #include <thread>
@@ -15,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "src/base/clock.h"
+#include "src/base/reserve.h"
 #include "src/tier/io_engine.h"
 #include "src/tier/wake_event.h"
 
@@ -57,7 +57,11 @@ class ThreadEngine final : public IoEngine {
   void Submit(absl::Span<const IoRequest> requests) override {
     {
       std::lock_guard<std::mutex> lock(mutex_);
+      // A thread that has done its work, and Reap, must find room.
+      ReserveFor(done_, unreaped_ + requests.size());
+      ReserveFor(queue_, queue_.size() + requests.size());
       queue_.insert(queue_.end(), requests.begin(), requests.end());
+      unreaped_ += requests.size();
     }
     requests.size() == 1 ? work_.notify_one() : work_.notify_all();
   }
@@ -85,7 +89,7 @@ class ThreadEngine final : public IoEngine {
       work_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
       if (queue_.empty()) return;  // stopping, and all that was asked for is done
       const IoRequest request = queue_.front();
-      queue_.pop_front();
+      queue_.erase(queue_.begin());
       lock.unlock();
       const int error = transfer_(request);
       lock.lock();
@@ -98,6 +102,7 @@ class ThreadEngine final : public IoEngine {
     std::lock_guard<std::mutex> lock(mutex_);
     if (done_.empty()) return false;
     results->insert(results->end(), done_.begin(), done_.end());
+    unreaped_ -= done_.size();
     done_.clear();
     return true;
   }
@@ -107,8 +112,9 @@ class ThreadEngine final : public IoEngine {
   std::atomic<bool> woken_{false};
   std::mutex mutex_;
   std::condition_variable work_;
-  std::deque<IoRequest> queue_;
+  std::vector<IoRequest> queue_;
   std::vector<IoResult> done_;
+  size_t unreaped_ = 0;  // submitted, and not in the results of a Reap yet
   bool stopping_ = false;
   std::vector<std::thread> threads_;
 };

@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <deque>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -29,6 +29,8 @@ class UringEngine final : public IoEngine {
     const int64_t count = std::clamp((request_bytes + kPieceBytes - 1) / kPieceBytes, int64_t{1}, kMaxPieces);
     piece_bytes_ = ((request_bytes + count - 1) / count + kBlock - 1) / kBlock * kBlock;
     pieces_.resize(depth * count);
+    queued_.reserve(pieces_.size() + 1);
+    finished_.reserve(depth);
     for (int i = depth; i-- > 0;) idle_.push_back(i);
     for (int i = static_cast<int>(pieces_.size()); i-- > 0;) idle_pieces_.push_back(i);
   }
@@ -263,7 +265,7 @@ class UringEngine final : public IoEngine {
   int64_t piece_bytes_ = 0;
   std::vector<Piece> pieces_;
   std::vector<int> idle_pieces_;
-  std::deque<int> queued_;  // pieces prepared, not yet taken by the kernel, in the ring's order
+  std::vector<int> queued_;  // pieces prepared, not yet taken by the kernel, in the ring's order
   std::vector<IoResult> finished_;
 };
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -18,6 +19,8 @@ VerifyingTier::VerifyingTier(std::unique_ptr<BlockTier> under)
       flights_(under_->max_in_flight()),
       copy_(static_cast<size_t>(under_->granule_bytes().count())) {
   for (uint64_t i = flights_.size(); i-- > 0;) idle_.push_back(i);
+  renamed_.reserve(flights_.size());
+  completed_.reserve(flights_.size());
 }
 
 VerifyingTier::~VerifyingTier() {
@@ -32,7 +35,8 @@ VerifyingTier::Sum* VerifyingTier::Find(SlotId slot, bool make) {
   Sum* sums = chunks_[chunk].load(std::memory_order_acquire);
   if (sums == nullptr) {
     if (!make) return nullptr;
-    Sum* const fresh = new Sum[kChunkSlots]();
+    Sum* const fresh = new (std::nothrow) Sum[kChunkSlots]();
+    if (fresh == nullptr) return nullptr;
     if (chunks_[chunk].compare_exchange_strong(sums, fresh)) {
       sums = fresh;
     } else {
@@ -84,7 +88,13 @@ int VerifyingTier::Submit(absl::Span<const Transfer> transfers) {
     renamed_.push_back(transfer);
     renamed_.back().tag = index;
   }
-  const int taken = under_->Submit(renamed_);
+  int taken = 0;
+  try {
+    taken = under_->Submit(renamed_);
+  } catch (const std::bad_alloc&) {
+    for (size_t i = count; i-- > 0;) idle_.push_back(renamed_[i].tag);
+    throw;
+  }
   for (size_t i = count; i-- > static_cast<size_t>(taken);) idle_.push_back(renamed_[i].tag);
   return taken;
 }

@@ -47,7 +47,8 @@ class VerifyingTier final : public BlockTier {
     uint64_t sum = 0;  // of what goes out
   };
 
-  // The slot's sum; made on demand, except from ReadSync. Null: never written (or beyond 16 million slots).
+  // The slot's sum; made on demand, except from ReadSync. Null: never written (or beyond 16 million slots,
+  // or where there is no memory for it).
   Sum* Find(SlotId slot, bool make);
   uint64_t SumOf(const void* memory) const;
   // 0, not known, when the memory is not there: a granule whose eviction was given up has moved back to its address.

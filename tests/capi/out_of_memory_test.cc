@@ -9,43 +9,10 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
-#include <new>
+#include <vector>
 
+#include "tests/base/failing_new.h"
 #include "thermocline/thermocline.h"
-
-namespace {
-
-// Allocations of this thread that succeed until one fails; below 0: all do.
-thread_local int64_t t_until_failure = -1;
-
-void* AllocateOrFail(size_t bytes, size_t alignment) {
-  if (t_until_failure == 0) return nullptr;
-  if (t_until_failure > 0) --t_until_failure;
-  return std::aligned_alloc(alignment, (std::max<size_t>(bytes, 1) + alignment - 1) / alignment * alignment);
-}
-void* AllocateOrThrow(size_t bytes, size_t alignment) {
-  void* const pointer = AllocateOrFail(bytes, alignment);
-  if (pointer == nullptr) throw std::bad_alloc();
-  return pointer;
-}
-
-}  // namespace
-
-void* operator new(size_t bytes) { return AllocateOrThrow(bytes, alignof(std::max_align_t)); }
-void* operator new[](size_t bytes) { return AllocateOrThrow(bytes, alignof(std::max_align_t)); }
-void* operator new(size_t bytes, std::align_val_t alignment) {
-  return AllocateOrThrow(bytes, static_cast<size_t>(alignment));
-}
-void* operator new(size_t bytes, const std::nothrow_t&) noexcept {
-  return AllocateOrFail(bytes, alignof(std::max_align_t));
-}
-void operator delete(void* pointer) noexcept { std::free(pointer); }
-void operator delete[](void* pointer) noexcept { std::free(pointer); }
-void operator delete(void* pointer, size_t) noexcept { std::free(pointer); }
-void operator delete[](void* pointer, size_t) noexcept { std::free(pointer); }
-void operator delete(void* pointer, std::align_val_t) noexcept { std::free(pointer); }
-void operator delete(void* pointer, size_t, std::align_val_t) noexcept { std::free(pointer); }
-void operator delete(void* pointer, const std::nothrow_t&) noexcept { std::free(pointer); }
 
 namespace {
 
@@ -54,10 +21,8 @@ using ::testing::HasSubstr;
 // `call`, with every allocation failing from the `nth` on.
 template <typename Call>
 auto WithoutMemory(int64_t nth, const Call& call) {
-  t_until_failure = nth;
-  const auto result = call();
-  t_until_failure = -1;
-  return result;
+  const thermocline::testing::NoMemory none(nth);
+  return call();
 }
 
 // The call, again and again, each time with memory for one more allocation, until that is enough. Returns how often it
@@ -134,6 +99,72 @@ TEST_F(OutOfMemory, FailsAMarkWhichCanBeMadeAgain) {
   EXPECT_GT(UntilItSucceeds(mark), 0);
   EXPECT_EQ(tc_end_step(runtime_), TC_OK);
   EXPECT_EQ(tc_begin_step(runtime_), TC_OK);
+}
+
+// A step of the profiled shape, of whose calls each finds memory only after it has failed at each of its allocations.
+// The end of a profiled step is left alone: it plans.
+void StepWithLittleMemory(tc_runtime* runtime, int64_t* failed) {
+  constexpr int kLayers = 4, kInLayer = 6;
+  constexpr size_t kBytes = 128 << 10;
+  *failed += UntilItSucceeds([=] { return tc_begin_step(runtime); });
+  for (int layer = 0; layer < kLayers; ++layer) {
+    *failed += UntilItSucceeds([=] { return tc_add_layer(runtime); });
+    std::vector<unsigned char*> tensors;
+    for (int i = 0; i < kInLayer; ++i) {
+      void* tensor = nullptr;
+      const auto allocate = [&] { return (tensor = tc_alloc(runtime, kBytes)) != nullptr ? TC_OK : TC_OUT_OF_MEMORY; };
+      *failed += UntilItSucceeds(allocate);
+      tensors.push_back(static_cast<unsigned char*>(tensor));
+      std::memset(tensor, layer * kInLayer + i, kBytes);
+    }
+    for (int i = 0; i < kInLayer; ++i) {
+      const auto fill = static_cast<unsigned char>(layer * kInLayer + i);
+      EXPECT_EQ(std::count(tensors[i], tensors[i] + kBytes, fill), int64_t{kBytes});
+      EXPECT_EQ(WithoutMemory(0, [&] { return tc_free(runtime, tensors[i]); }), TC_OK) << "a free needs none";
+    }
+  }
+  EXPECT_EQ(tc_end_step(runtime), TC_OK) << tc_last_error();
+}
+
+TEST_F(OutOfMemory, FailsCallsOfAProfiledStepThatIsThenAsAnyOther) {
+  int64_t failed = 0;
+  for (int step = 0; step < 2; ++step) StepWithLittleMemory(runtime_, &failed);  // by demand, profiled
+  EXPECT_GT(failed, 10);
+  for (int step = 0; step < 3; ++step) StepWithLittleMemory(runtime_, &failed);
+  tc_stats stats = {};
+  stats.struct_size = sizeof(stats);
+  ASSERT_EQ(tc_get_stats(runtime_, &stats), TC_OK);
+  EXPECT_EQ(stats.live_bytes, 0u) << "what failed is not alive";
+  EXPECT_EQ(stats.mismatched_allocations, 0u);
+}
+
+// What is planned is lost then, and not the step: a later one is profiled and planned.
+TEST_F(OutOfMemory, FailsTheEndOfAProfiledStepWhichEndsAllTheSame) {
+  tc_stats stats = {};
+  stats.struct_size = sizeof(stats);
+  int64_t failed = 0;
+  for (int64_t n = 0; stats.matched_allocations == 0;) {
+    ASSERT_LT(n, 1'000'000) << "nothing was ever planned";
+    ASSERT_EQ(tc_begin_step(runtime_), TC_OK) << n << ": " << tc_last_error();
+    std::array<unsigned char*, 8> tensors{};
+    for (unsigned char*& tensor : tensors) {
+      ASSERT_EQ(tc_add_layer(runtime_), TC_OK);
+      tensor = static_cast<unsigned char*>(tc_alloc(runtime_, 256 << 10));
+      ASSERT_NE(tensor, nullptr) << tc_last_error();
+      std::memset(tensor, static_cast<int>(n), 256 << 10);
+    }
+    for (unsigned char* const tensor : tensors) {
+      EXPECT_EQ(tensor[(256 << 10) - 1], static_cast<unsigned char>(n));
+      EXPECT_EQ(tc_free(runtime_, tensor), TC_OK);
+    }
+    for (tc_status ended = TC_INTERNAL; ended != TC_OK; n += n / 4 + 1) {
+      ended = WithoutMemory(n, [&] { return tc_end_step(runtime_); });
+      failed += ended == TC_OK ? 0 : 1;
+      ASSERT_TRUE(ended == TC_OK || ended == TC_OUT_OF_MEMORY) << n << ": " << tc_last_error();
+    }
+    ASSERT_EQ(tc_get_stats(runtime_, &stats), TC_OK);
+  }
+  EXPECT_GT(failed, 10);
 }
 
 TEST_F(OutOfMemory, IsSaidOfAWrongArgumentToo) {

@@ -29,6 +29,8 @@ class HeldTier final : public BlockTier {
   HeldTier(Bytes granule, int slots, int depth = 64)
       : granule_(granule), slots_(slots), depth_(depth), memory_(slots * granule.count()) {
     pool_.Grow(slots);
+    waiting_.reserve(depth);
+    done_.reserve(depth);
   }
 
   // The test's side.
