@@ -55,6 +55,7 @@ block cpp >"$work/readme.cc"
 block c >"$work/readme.c"
 for program in "$work/readme.cc" "$work/readme.c"; do
   [ -s "$program" ] || fail "README.md has no block for ${program##*/}"
+  [ "$(grep -c . "$program")" -le 10 ] || fail "README's ${program##*/} has more than ten lines"
 done
 # shellcheck disable=SC2046
 c++ -std=c++20 -Wall -Werror -o "$work/readme_cc" "$work/readme.cc" $(pkg-config --cflags --libs thermocline)
