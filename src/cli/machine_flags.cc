@@ -12,6 +12,7 @@
 #include "absl/strings/str_split.h"
 #include "src/base/parse_units.h"
 #include "src/cli/command.h"
+#include "src/plan/granule_for.h"
 
 namespace thermocline::cli {
 namespace {
@@ -133,7 +134,8 @@ void MachineFlags::AddTo(CLI::App* subcommand) {
                    "How fast the machine computes, against the trace's: scale=20 divides the layers' times; "
                    "flops=60e12,memory=3TB/s rescales by roofline the layers that have flops and bytes")
       ->allow_extra_args(false);
-  subcommand->add_option("--granule", granule, "The unit that moves, a power of two")->capture_default_str();
+  subcommand->add_option("--granule", granule,
+                         "The unit that moves, a power of two; 2MiB where it is not given, less for small budgets");
 }
 
 absl::StatusOr<plan::Machine> MachineFlags::Machine() const {
@@ -147,7 +149,8 @@ absl::StatusOr<plan::Machine> MachineFlags::Machine() const {
   return machine;
 }
 
-absl::StatusOr<Bytes> MachineFlags::Granule() const {
+absl::StatusOr<Bytes> MachineFlags::GranuleFor(Bytes budget) const {
+  if (granule.empty()) return plan::GranuleFor(budget);
   const absl::StatusOr<Bytes> bytes = ParseBytes(granule);
   if (bytes.ok() && *bytes >= KiB(4) && *bytes <= GiB(1) && (bytes->count() & (bytes->count() - 1)) == 0) return *bytes;
   return UsageError(absl::StrCat("--granule ", granule, ": it must be a power of two from 4KiB to 1GiB, like 2MiB"));

@@ -35,12 +35,12 @@ int ApplyComputeScale(const ComputeScale& scale, profile::Profile* profile);
 struct MachineFlags {
   std::vector<std::string> slow;
   std::vector<std::string> compute;
-  std::string granule = "2MiB";
+  std::string granule;  // "": as a run would choose
 
   void AddTo(CLI::App* subcommand);
   void AddSlowTo(CLI::App* subcommand);  // --slow alone
   absl::StatusOr<plan::Machine> Machine() const;
-  absl::StatusOr<Bytes> Granule() const;
+  absl::StatusOr<Bytes> GranuleFor(Bytes budget) const;
   // Rescales the profile's layers; says on stderr which it could not.
   absl::Status Rescale(profile::Profile* profile) const;
 };

@@ -53,10 +53,10 @@ absl::Status MakePlan(const Flags& flags) {
   if (!planner.ok()) return planner.status();
   const absl::StatusOr<plan::Machine> machine = flags.machine.Machine();
   if (!machine.ok()) return machine.status();
-  const absl::StatusOr<Bytes> granule = flags.machine.Granule();
-  if (!granule.ok()) return granule.status();
   const absl::StatusOr<profile::Profile> profile = ReadProfileFor(flags.trace, flags.machine);
   if (!profile.ok()) return profile.status();
+  const absl::StatusOr<Bytes> granule = flags.machine.GranuleFor(fast->Resolve(profile->peak_bytes));
+  if (!granule.ok()) return granule.status();
   plan::PlannerInput input;
   input.profile = &*profile;
   input.machine = *machine;

@@ -89,15 +89,17 @@ void PrintRowsAsText(const profile::Profile& profile, const std::vector<Row>& ro
 }
 
 absl::StatusOr<std::vector<Row>> SimulateAll(const profile::Profile& profile, const plan::Machine& machine,
-                                             Bytes granule, const std::vector<Budget>& budgets,
+                                             const MachineFlags& flags, const std::vector<Budget>& budgets,
                                              const std::vector<std::unique_ptr<plan::Planner>>& planners) {
   std::vector<Row> rows;
   Progress progress("", budgets.size() * planners.size());
   for (const Budget& fast : budgets) {
     const Bytes budget = fast.Resolve(profile.peak_bytes);
+    const absl::StatusOr<Bytes> granule = flags.GranuleFor(budget);
+    if (!granule.ok()) return granule.status();
     for (const std::unique_ptr<plan::Planner>& planner : planners) {
       progress.Next(absl::StrCat(planner->name(), " at ", FormatBytes(budget)));
-      auto step = simulate::SimulateStep(profile, *planner, machine, budget, granule);
+      auto step = simulate::SimulateStep(profile, *planner, machine, budget, *granule);
       if (!step.ok()) return step.status();
       rows.push_back({budget, std::string(planner->name()), *std::move(step)});
     }
@@ -116,15 +118,13 @@ absl::Status Simulate(const Flags& flags) {
   if (!planners.ok()) return planners.status();
   const absl::StatusOr<plan::Machine> machine = flags.machine.Machine();
   if (!machine.ok()) return machine.status();
-  const absl::StatusOr<Bytes> granule = flags.machine.Granule();
-  if (!granule.ok()) return granule.status();
   const absl::StatusOr<profile::Profile> profile = ReadProfileFor(flags.trace, flags.machine);
   if (!profile.ok()) return profile.status();
   Bytes least = profile->peak_bytes;
   for (const Budget& fast : budgets) least = std::min(least, fast.Resolve(profile->peak_bytes));
   if (absl::Status status = CheckSlowTiers(*machine, *profile, least); !status.ok()) return status;
   for (const Budget& fast : budgets) WarnBelowFloor(*profile, fast.Resolve(profile->peak_bytes));
-  const auto rows = SimulateAll(*profile, *machine, *granule, budgets, *planners);
+  const auto rows = SimulateAll(*profile, *machine, flags.machine, budgets, *planners);
   if (!rows.ok()) return rows.status();
   flags.json ? PrintRowsAsJson(*profile, *machine, *rows) : PrintRowsAsText(*profile, *rows);
   return absl::OkStatus();

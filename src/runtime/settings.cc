@@ -14,6 +14,7 @@
 #include "src/base/parse_units.h"
 #include "src/os/choose_memory.h"
 #include "src/os/memory.h"
+#include "src/plan/granule_for.h"
 #include "src/plan/make_planner.h"
 #include "src/profile/choose_gate.h"
 
@@ -42,7 +43,7 @@ absl::Status In(const Given& given, const absl::Status& status) {
 
 // A mapping a granule: very large budgets need larger granules, or the kernel's limit on mappings is reached.
 Bytes ChooseGranule(Bytes fast) {
-  Bytes granule = MiB(2);
+  Bytes granule = plan::GranuleFor(fast);
   while (fast / granule > os::MaxMapCount() / 3 && granule < GiB(1)) granule = granule * 2;
   return granule;
 }

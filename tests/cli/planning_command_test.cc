@@ -35,6 +35,18 @@ TEST_F(PlanningCommand, SimulateComparesEveryPolicyAtEveryBudget) {
   EXPECT_THAT(table.out, HasSubstr("80.0%"));
 }
 
+TEST_F(PlanningCommand, GranulesAreThoseThatARunWithTheBudgetWouldHave) {
+  const std::string plan = Path("plan.json");
+  const SubprocessResult result = Thermocline({"plan", "--json", "--trace", Fixture("traces/tiny_net.json"), "--planner",
+                                               "lru", "-o", plan, "--fast", "100MiB"});
+  ASSERT_EQ(result.exit_status, 0) << result.err;
+  EXPECT_EQ(nlohmann::json::parse(result.out)["granule_bytes"], 1 << 20);
+  EXPECT_THAT(Thermocline({"plan", "--trace", Fixture("traces/tiny_net.json"), "-o", plan, "--fast", "100MiB",
+                           "--granule", "3MiB"})
+                  .err,
+              HasSubstr("--granule 3MiB: it must be a power of two"));
+}
+
 TEST_F(PlanningCommand, ComputeScaleMakesLayersFaster) {
   const SubprocessResult result = OnTinyNet(
       {"simulate", "--fast", "200%", "--policy", "lru", "--compute", "scale=2", "--json", "--slow", "cxl:in=10GB/s"});

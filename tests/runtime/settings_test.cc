@@ -37,6 +37,15 @@ TEST(TheFastBudget, AboveWhatTheProcessMayUseIsRefusedAndTheLimitIsNamed) {
   EXPECT_THAT(Read("101MiB", kMachine).status().message(), HasSubstr("this machine has 100 MiB of memory; give less"));
 }
 
+TEST(TheGranule, IsAHugePageAndLessWhereTheBudgetHasFewOfThose) {
+  const os::MemoryLimit memory{GiB(8), ""};
+  EXPECT_EQ(Read("4GiB", memory)->granule_bytes, MiB(2));
+  EXPECT_EQ(Read("128MiB", memory)->granule_bytes, MiB(2));
+  EXPECT_EQ(Read("127MiB", memory)->granule_bytes, MiB(1));
+  EXPECT_EQ(Read("63MiB", memory)->granule_bytes, KiB(512));
+  EXPECT_EQ(Read("4MiB", memory)->granule_bytes, KiB(512));
+}
+
 TEST(TheFastBudget, CanBeRaisedNoHigherWhileItRuns) {
   const auto runtime = Runtime::Create(*Read("32MiB", kCgroup));
   ASSERT_TRUE(runtime.ok()) << runtime.status();
