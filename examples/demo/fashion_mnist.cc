@@ -49,14 +49,10 @@ FashionMnist FashionMnist::Load(const std::string& folder, int64_t count) {
   }
   FashionMnist set;
   constexpr int kPixels = kSide * kSide;
+  count = std::min<int64_t>(count, stored);
   set.images_.resize(count * kPixels);
   set.labels_.resize(count);
   for (int64_t i = 0; i < count; ++i) {
-    if (i >= stored) {
-      std::copy_n(set.image(i - stored), kPixels, set.image(i));
-      *set.label(i) = *set.label(i - stored);
-      continue;
-    }
     unsigned char pixels[kPixels], label;
     images.Read(pixels, kPixels);
     labels.Read(&label, 1);

@@ -3,10 +3,17 @@
 #include <torch/types.h>
 #include <torch/utils.h>
 
+#include <stdexcept>
+#include <string>
+
 namespace thermocline::demo {
 
 Trainer::Trainer(const NetworkOptions& options, int64_t steps)
     : options_(options), data_(FashionMnist::Load(options.data, steps * options.batch)) {
+  if (data_.size() < options.batch) {
+    throw std::runtime_error("a batch of " + std::to_string(options.batch) + " is more than the " +
+                             std::to_string(data_.size()) + " images in " + options.data);
+  }
   ::torch::manual_seed(1);
   net_ = ResNet(options.width, options.blocks_per_stage);
   optimizer_ =
