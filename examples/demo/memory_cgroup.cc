@@ -1,6 +1,5 @@
 #include "examples/demo/memory_cgroup.h"
 
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -18,23 +17,23 @@ struct Hierarchy {
 };
 
 // Where the memory controller is mounted; an empty mount when it is nowhere.
-Hierarchy FindHierarchy() {
+Hierarchy FindHierarchy(const std::string& root) {
   Hierarchy found;
-  std::ifstream mounts("/proc/self/mounts");
+  std::ifstream mounts(root + "/proc/self/mounts");
   for (std::string line; std::getline(mounts, line);) {
     std::istringstream words(line);
     std::string device, mount, type, options;
     words >> device >> mount >> type >> options;
-    if (type == "cgroup" && ("," + options + ",").find(",memory,") != std::string::npos) return {mount, true};
-    if (type == "cgroup2") found = {mount, false};
+    if (type == "cgroup" && ("," + options + ",").find(",memory,") != std::string::npos) return {root + mount, true};
+    if (type == "cgroup2") found = {root + mount, false};
   }
   return found;
 }
 
 // This process's own group in version 1's memory hierarchy: a new one belongs below it, so that limits above still
 // hold.
-std::string OwnGroup() {
-  std::ifstream file("/proc/self/cgroup");
+std::string OwnGroup(const std::string& root) {
+  std::ifstream file(root + "/proc/self/cgroup");
   for (std::string line; std::getline(file, line);) {
     const size_t at = line.find(":memory:");
     if (at != std::string::npos) return line.substr(at + std::strlen(":memory:"));
@@ -46,15 +45,15 @@ bool Exists(const std::string& path) { return access(path.c_str(), F_OK) == 0; }
 
 }  // namespace
 
-std::unique_ptr<MemoryCgroup> MemoryCgroup::Create(const std::string& name, UndoJournal* journal,
-                                                   std::string* why_not) {
-  const Hierarchy hierarchy = FindHierarchy();
+std::unique_ptr<MemoryCgroup> MemoryCgroup::Create(const std::string& name, UndoJournal* journal, std::string* why_not,
+                                                   const CgroupTree& tree) {
+  const Hierarchy hierarchy = FindHierarchy(tree.root);
   if (hierarchy.mount.empty()) {
     *why_not = "no cgroup file system with a memory controller is mounted";
     return nullptr;
   }
   std::string parent = hierarchy.mount;
-  if (hierarchy.v1 && Exists(parent + OwnGroup())) parent += OwnGroup();
+  if (const std::string own = OwnGroup(tree.root); hierarchy.v1 && Exists(parent + own)) parent += own;
   while (parent.size() > 1 && parent.back() == '/') parent.pop_back();
   const std::string path = parent + "/thermocline-demo-" + std::to_string(getpid()) + "-" + name;
   if (access(parent.c_str(), W_OK) != 0) {
@@ -63,7 +62,7 @@ std::unique_ptr<MemoryCgroup> MemoryCgroup::Create(const std::string& name, Undo
   }
   journal->Add(UndoJournal::Kind::kCgroup, path);
   std::unique_ptr<MemoryCgroup> group(new MemoryCgroup(path, hierarchy.v1, journal));
-  if (mkdir(path.c_str(), 0755) != 0) {
+  if (tree.make_folder(path.c_str(), 0755) != 0) {
     *why_not = "mkdir " + path + ": " + std::strerror(errno);
     return nullptr;
   }

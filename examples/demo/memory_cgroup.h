@@ -5,6 +5,8 @@
 #ifndef THERMOCLINE_EXAMPLES_DEMO_MEMORY_CGROUP_H_
 #define THERMOCLINE_EXAMPLES_DEMO_MEMORY_CGROUP_H_
 
+#include <sys/stat.h>
+
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -13,11 +15,19 @@
 
 namespace thermocline::demo {
 
+// Where the kernel's files are; a test has a tree of its own.
+struct CgroupTree {
+  std::string root;  // stands before /proc and before the mount points that are read there
+  // Makes a group; the kernel puts the group's files into it.
+  int (*make_folder)(const char* path, mode_t mode) = mkdir;
+};
+
 class MemoryCgroup {
  public:
   // nullptr, and the reason in `why_not`, where there is no right or no controller. Uses version 1 or 2, whichever has
   // the memory controller; changes nothing but the new group. REQUIRES: `journal` outlives it.
-  static std::unique_ptr<MemoryCgroup> Create(const std::string& name, UndoJournal* journal, std::string* why_not);
+  static std::unique_ptr<MemoryCgroup> Create(const std::string& name, UndoJournal* journal, std::string* why_not,
+                                              const CgroupTree& tree = {});
   ~MemoryCgroup() { journal_->Undo(path_); }
 
   // "cgroup v1 memory.max_usage_in_bytes", say.

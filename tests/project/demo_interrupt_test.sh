@@ -5,42 +5,8 @@
 # With "root" everything runs as root, and the interruptions come while the swap area is on; otherwise as the user that
 # runs it, or as nobody.
 set -euo pipefail
-source_dir=$1 table=$2 who=${3:-user}
-
-skip() {
-  echo "Skipped: needs $*"
-  exit 0
-}
-as=()
-if [ "$who" = root ]; then
-  [ "$(id -u)" = 0 ] || skip "root, which may make swap areas and cgroups"
-elif [ "$(id -u)" = 0 ]; then
-  as=(setpriv --reuid=65534 --regid=65534 --clear-groups)
-  "${as[@]}" test -x "$table" || skip "a build folder that the user nobody may read, or a user other than root"
-fi
-[ -n "$(dpkg-query -W -f '${Version}' dataset-fashion-mnist 2>/dev/null)" ] ||
-  skip "the Debian package dataset-fashion-mnist (scripts/deps demo)"
-
-work=$(mktemp -d /var/tmp/thermocline-demo-test-XXXXXX)
-slow=$work/slow
-mkdir "$slow" "$work/build"
-group=
-cleanup() {
-  [ -z "$group" ] || kill -KILL -- "-$group" 2>/dev/null || true
-  wait 2>/dev/null || true
-  [ ! -e "$work/build/demo/undo" ] || "$table" --out "$work/build/demo" --restore || true
-  rm -rf "$work"
-}
-trap cleanup EXIT
-
-# scripts/demo as it is, in a checkout where everything is installed and built already.
-mkdir "$work/scripts" "$work/bin" "$work/build/bin"
-cp -r "$source_dir"/scripts/lib "$source_dir"/scripts/demo "$work/scripts/"
-printf '#!/bin/sh\necho none\n' >"$work/scripts/deps"
-printf '#!/bin/sh\nexit 0\n' >"$work/bin/cmake"
-chmod +x "$work/scripts/deps" "$work/bin/cmake"
-for program in "$(dirname "$table")"/*; do ln -s "$program" "$work/build/bin/"; done
-[ ${#as[@]} = 0 ] || chown -R 65534:65534 "$work"
+source "$(dirname "${BASH_SOURCE[0]}")/demo_checkout.sh"
+make_checkout "$1" "$2" "${3:-user}"
 
 # What must be as it was, in a form that can be compared.
 state() {
