@@ -296,13 +296,14 @@ absl::StatusOr<int> Run(const RunFlags& flags) {
 }  // namespace
 
 void RegisterRun(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("run",
-                                         "Run an unmodified program with its large allocations placed:\n"
-                                         "  thermocline run --fast 512MiB -- python3 train.py\n"
-                                         "\n"
-                                         "The budget holds for each process: a program that COMMAND starts has a whole "
-                                         "one of its own. A forked child that starts no program reads what it finds "
-                                         "in slow memory into memory that no budget limits.");
+  CLI::App* command =
+      app.add_subcommand("run",
+                         "Run an unmodified program with its large allocations placed:\n"
+                         "  thermocline run --fast 512MiB -- python3 train.py\n"
+                         "\n"
+                         "The budget holds for each process: a program that COMMAND starts has a whole\n"
+                         "one of its own. A forked child that starts no program reads what it finds in\n"
+                         "slow memory into memory that no budget limits.");
   const auto flags = std::make_shared<RunFlags>();
   command
       ->add_option("--fast", flags->fast, "Fast memory: 512MiB, or 20% of the peak (learnt by a first run without it)")
