@@ -354,6 +354,13 @@ void ActedResidency::LetGo() {
     if (!Do({Act::kRead, g})) continue;
     Expect(Settle(), "a touch of what is at rest waits for ever");
   }
+  // What is clean and then written to must not leave as if it were clean.
+  for (int g = 0; g < kGranules; ++g) {
+    if (!GranuleOf(g).clean || !Do({Act::kWrite, g})) continue;
+    Do({Act::kRelease, g});
+    Do({Act::kRead, g});
+    Expect(Settle(), "a touch of what was just written to waits for ever");
+  }
   for (int g = 0; g < kGranules; ++g) Do({Act::kFree, g});
   for (int turn = 0; turn < 3; ++turn) mover_->RunOnce(0);
   {
