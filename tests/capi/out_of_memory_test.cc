@@ -157,7 +157,7 @@ TEST_F(OutOfMemory, FailsTheEndOfAProfiledStepWhichEndsAllTheSame) {
       EXPECT_EQ(tensor[(256 << 10) - 1], static_cast<unsigned char>(n));
       EXPECT_EQ(tc_free(runtime_, tensor), TC_OK);
     }
-    for (tc_status ended = TC_INTERNAL; ended != TC_OK; n += n / 4 + 1) {
+    for (tc_status ended = TC_INTERNAL; ended != TC_OK; n += n / 32 + 1) {
       ended = WithoutMemory(n, [&] { return tc_end_step(runtime_); });
       failed += ended == TC_OK ? 0 : 1;
       ASSERT_TRUE(ended == TC_OK || ended == TC_OUT_OF_MEMORY) << n << ": " << tc_last_error();
