@@ -5,7 +5,7 @@ set -euo pipefail
 thermocline=$1 python=$2 fast=$3
 shift 3
 if ! "$python" -c 'import torch' 2>/dev/null; then
-  echo "Skipped: needs a Python that imports torch (scripts/deps torch-python, 5 GB)"
+  echo "Skipped: needs a Python that imports torch (scripts/deps test)"
   exit 0
 fi
 log=$(mktemp)

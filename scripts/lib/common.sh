@@ -35,6 +35,10 @@ minutes() {
   if [ "$1" -ge 60 ]; then printf '%d min %d s' $(($1 / 60)) $(($1 % 60)); else printf '%d s' "$1"; fi
 }
 
+# Options for cmake: in CI a warning is an error; elsewhere a compiler that warns of more stops nobody.
+strict=()
+if [ -n "${CI:-}" ]; then strict=(-DTHERMOCLINE_WERROR=ON); fi
+
 # list_skipped BUILD: the tests that the last ctest in that folder skipped, with what they need; false when none was.
 list_skipped() {
   local skipped

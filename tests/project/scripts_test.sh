@@ -106,7 +106,7 @@ fake apt-get 'case "$*" in *chromium*) exit 100 ;; esac'
 deps test
 expect "a browser that can't be had is no failure" [ "$status" = 0 ]
 expect "... but it is said what is skipped for it" said "test of the report's page is skipped"
-expect "... and the rest is installed" called '^apt-get .*install -y .*python3-scipy'
+expect "... and the rest is installed" called '^apt-get .*install -y .*python3-scipy python3-torch'
 
 # As ninja does after Ctrl-C: it ends, and not by the signal.
 machine 0
@@ -121,6 +121,18 @@ expect "... and blames nothing else" unsaid 'could not configure'
 # PyTorch's libraries, in a checkout of their own.
 mkdir "$work/checkout"
 cp -r "$source_dir/scripts" "$work/checkout/"
+machine 0
+ln -s "$(command -v mkdir)" "$work/bin/mkdir"
+fake dpkg-query 'printf installed'
+configured() { try env PATH="$work/bin" CI="$1" "$work/checkout/scripts/test" --preset "$2" -R none; }
+configured true release
+expect "in CI a warning is an error" called '^cmake --preset release .*-DTHERMOCLINE_WERROR=ON'
+configured true tsan
+expect "... but for a sanitizer's" uncalled '^cmake --preset tsan .*WERROR'
+: >"$work/calls"
+configured '' release
+expect "elsewhere it is none" uncalled '^cmake --preset release .*WERROR'
+expect "... and all is configured alike" called '^cmake --preset release '
 torch() { try env PATH="$work/bin" "$work/checkout/scripts/deps" torch "$@"; }
 with_pip() {
   machine 0
