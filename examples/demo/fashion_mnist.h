@@ -16,8 +16,8 @@ class FashionMnist {
  public:
   static constexpr int kSide = 28;
 
-  // Reads train-images-idx3-ubyte.gz and train-labels-idx1-ubyte.gz under `folder`, `count` images of them, or all where
-  // there are fewer (60,000).
+  // Reads train-images-idx3-ubyte.gz and train-labels-idx1-ubyte.gz under `folder`, `count` images of them, or all
+  // where there are fewer (60,000).
   static FashionMnist Load(const std::string& folder, int64_t count);
 
   int64_t size() const { return static_cast<int64_t>(labels_.size()); }

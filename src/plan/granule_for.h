@@ -1,9 +1,10 @@
-// GranuleFor: the unit that moves, where nobody has chosen one: a huge page, and less where the budget has few of those.
+// GranuleFor: the unit that moves, where nobody has chosen one: a huge page, and less where the budget has few of
+// those.
 //
-// A tensor takes up to one granule more than its bytes, and what it shares one with moves along. With few frames that is
-// much of the budget; so below 64 of them granules are halved, down to 512 KiB, where what each costs beside its bytes
-// (a mapping, interruptions of the other cores) outweighs it: docs/tuning.md has figures.
-// Thread safety: pure function.
+// A tensor takes up to one granule more than its bytes, and what it shares one with moves along. With few frames that
+// is much of the budget; so below 64 of them granules are halved, down to 512 KiB, where what each costs beside its
+// bytes (a mapping, interruptions of the other cores) outweighs it: docs/tuning.md has figures. Thread safety: pure
+// function.
 #ifndef THERMOCLINE_PLAN_GRANULE_FOR_H_
 #define THERMOCLINE_PLAN_GRANULE_FOR_H_
 
