@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,12 +33,19 @@ class Lockstep:
         env["LD_PRELOAD"] = "libtcmalloc_minimal.so.4"
         self.child = subprocess.Popen([*command, "--lockstep", "--steps", "1000"], env=env, stdin=subprocess.PIPE,
                                       stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        self.child.stdout.readline()  # it is ready
+        self.name = program
+        self.line()  # it is ready
 
     def steps(self, count: int) -> float:
         """Their median, in seconds."""
         print(count, file=self.child.stdin, flush=True)
-        return common.median([json.loads(self.child.stdout.readline())["seconds"] for _ in range(count)])
+        return common.median([json.loads(self.line())["seconds"] for _ in range(count)])
+
+    def line(self) -> str:
+        line = self.child.stdout.readline()
+        if not line:
+            sys.exit(f"traffic: {self.name} ended, with {self.child.wait()}: {' '.join(self.child.args)}")
+        return line
 
     def end(self) -> None:
         self.child.stdin.close()
