@@ -8,6 +8,9 @@ example 05 a Python that imports torch.
 The demo, 03, 04 and 05 (python_steps.py) are processes that take turns of a few steps. 01 and 02 can't be halted between
 steps: each round runs each of them once, from start to end, and counts the last steps. At 15 pairs about 13 minutes for
 each of the demo, 03 and 04, and 5 for each of the others.
+
+--beside-traffic says as well what the machine itself takes for the bytes: after a program's rows, its all-DRAM step beside
+fio moving the least bytes of each budget, over the same step alone (traffic.py; about 5 minutes more a program).
 """
 from __future__ import annotations
 
@@ -22,6 +25,7 @@ from typing import NamedTuple
 import common
 import file_tier
 import least_bytes
+import traffic
 
 TABLE = {"demo": "", "resnet": "03_libtorch_resnet", "transformer": "04_libtorch_transformer"}
 WHOLE = {"hooks": "01_c_hooks", "cpp": "02_cpp_api"}
@@ -187,8 +191,36 @@ def judge(program: str, rows: Rows, bandwidth: float) -> tuple[list[common.Figur
                  f"moves {rows.moved[b] / max(1, least):.2f}x the least"))
         details[f"{program}-{b}"] = {"least": solved, "link_seconds": moving, "bandwidth": bandwidth, "ratios": ratios,
                                      "moved": rows.moved[b], "floor_bytes": least_bytes.floor_bytes(trace),
-                                     "fastest": base}
+                                     "bound_seconds": max(common.median(rows.seconds[base]), moving), "fastest": base}
     return figures, details, pairs
+
+
+def stepping(flags, program: str):
+    """A function that lets the program compute a few steps on tcmalloc, for their median in seconds; and what ends it."""
+    if program in WHOLE:
+        command = [f"{flags.bin}/{WHOLE[program]}", "--steps", str(1 + COUNTED)]
+        return lambda: run_whole(command, environment("tcmalloc"))[0], lambda: None
+    run = traffic.Lockstep(flags, program)
+    run.steps(3)
+    return lambda: run.steps(1 + flags.counted), run.end
+
+
+def tell_traffic(flags, program: str, figures: list[common.Figure], details: dict) -> None:
+    """Adds to each budget's figure and details what the least bytes cost the all-DRAM step, whoever moves them."""
+    least = [d["least"]["bytes_in"] + d["least"]["bytes_out"] for d in details.values()]
+    rates = [bytes_ / 2 / d["bound_seconds"] for bytes_, d in zip(least, details.values())]
+    moved = sorted({rate for rate in rates if rate > 0})
+    if not moved:
+        return
+    steps, end = stepping(flags, program)
+    rows = traffic.measure(program, steps, traffic.file_in(flags.slow), moved, 2 if flags.quick else flags.pairs)
+    end()
+    for figure, rate, detail in zip(figures, rates, details.values()):
+        ratios = [a / b for a, b in zip(rows[rate], rows[0.0])] if rate > 0 else []
+        detail["beside_traffic"] = {"bytes_per_second_each_way": rate, "ratios": ratios}
+        if ratios:
+            low, high = common.interval(ratios)
+            figure.note += f"; DRAM beside those bytes {common.median(ratios):.3f}x [{low:.3f}, {high:.3f}]"
 
 
 def main() -> int:
@@ -196,6 +228,7 @@ def main() -> int:
     p.add_argument("--programs", default=",".join(PROGRAMS), help="which, separated by commas")
     p.add_argument("--budgets", default="50,35,20", help="percent of the peak")
     p.add_argument("--python", default=".deps/python/bin/python3", help="for example 05: a Python that imports torch")
+    p.add_argument("--beside-traffic", action="store_true", help="what the same bytes cost the all-DRAM step, too")
     flags = p.parse_args()
     programs = flags.programs.split(",")
     if not set(programs) <= set(PROGRAMS):
@@ -211,6 +244,8 @@ def main() -> int:
             figures.append(common.Figure(f"{program} failed", None, 1.15, note=str(failure)))
             continue
         more, seen, count = judge(program, rows, bandwidth)
+        if flags.beside_traffic:
+            tell_traffic(flags, program, more, seen)
         figures += more
         details |= seen
         pairs.append(count)

@@ -1,6 +1,8 @@
 """How the examples are judged, on made-up times."""
+import argparse
 import sys
 import unittest
+from unittest import mock
 
 import examples
 import least_bytes
@@ -30,6 +32,27 @@ class Judged(unittest.TestCase):
         self.assertAlmostEqual(figures[0].measured, 6.0 / 5.0)
         self.assertFalse(figures[0].held)
         self.assertIn("moves 2.00x the least", figures[0].note)
+
+
+class Traffic(unittest.TestCase):
+    def test_the_price_of_the_least_bytes_stands_beside_each_budget(self):
+        least = {"bytes_in": 300, "bytes_out": 100}
+        details = {"net-50": {"least": {"bytes_in": 0, "bytes_out": 0}, "bound_seconds": 2.0},
+                   "net-20": {"least": least, "bound_seconds": 2.0}}
+        figures = [examples.common.Figure(name, 1.0, 1.15) for name in details]
+        flags = argparse.Namespace(slow="file:/nowhere", quick=False, pairs=3)
+        asked = []
+
+        def measured(name, steps, file, rates, turns):
+            asked.append((name, rates, turns, steps()))
+            return {0.0: [2.0, 1.0, 4.0], 100.0: [2.2, 1.2, 4.2]}
+
+        with mock.patch("traffic.measure", measured), mock.patch("examples.stepping", lambda *_: (lambda: 7.0, lambda: None)):
+            examples.tell_traffic(flags, "net", figures, details)
+        self.assertEqual(asked, [("net", [100.0], 3, 7.0)])
+        self.assertEqual(figures[0].note, "", "nothing has to move")
+        self.assertIn("1.100x [1.050, 1.200]", figures[1].note)
+        self.assertEqual(details["net-20"]["beside_traffic"]["bytes_per_second_each_way"], 100.0)
 
 
 class Budgets(unittest.TestCase):

@@ -1,6 +1,6 @@
 """What disk traffic costs a step that takes no part in it: a machine's own price for moving bytes beside computing.
 
-The fastest all-DRAM step (tcmalloc) of the demo, example 03 and example 05, with and without fio moving bytes beside it,
+The fastest all-DRAM step (tcmalloc) of the demo and examples 03 to 05, with and without fio moving bytes beside it,
 in turns. Where a virtual machine's disk is served by the same processors (as by a host that counts both as one), bytes
 cost computing time whoever moves them; on other machines next to none. No plan can be faster than that at the same
 traffic, so it says how much of a row's distance from its bound is the machine's. About 5 minutes at 15 pairs.
@@ -17,7 +17,8 @@ from pathlib import Path
 
 import common
 
-PROGRAMS = {"demo": "thermocline_demo", "resnet": "03_libtorch_resnet", "python": ""}
+PROGRAMS = {"demo": "thermocline_demo", "resnet": "03_libtorch_resnet", "transformer": "04_libtorch_transformer",
+            "python": ""}
 SETTLE = 1.2  # seconds until fio moves bytes
 
 
@@ -70,6 +71,30 @@ def moving(file: str, rate: float):
         fio.wait()
 
 
+def measure(name: str, steps, file: str, rates: list[float], turns: int) -> dict[float, list[float]]:
+    """Seconds of a step, round by round, beside each rate and (0) alone; steps(): a few steps' median, in seconds."""
+    rates = [0.0, *rates]
+    try:
+        with moving(file, rates[-1]):
+            time.sleep(2)  # the file is laid out
+        rows: dict[float, list[float]] = {rate: [] for rate in rates}
+        for turn in range(turns):
+            for i in range(len(rates)):
+                rate = rates[(i + turn) % len(rates)]
+                with moving(file, rate):
+                    rows[rate].append(steps())
+            print(f"round {turn + 1}: {name} " + ", ".join(f"{rows[r][-1]:.3f} s at {r / 1e9:.3g} GB/s" for r in rates),
+                  file=sys.stderr, flush=True)
+        return rows
+    finally:
+        if os.path.exists(file):
+            os.unlink(file)
+
+
+def file_in(slow: str) -> str:
+    return os.path.join(slow.removeprefix("file:"), f"thermocline-bench-{os.getpid()}.fio")
+
+
 def main() -> int:
     p = common.parser(__doc__)
     p.add_argument("--programs", default="demo,resnet,python", help="which, separated by commas")
@@ -79,31 +104,17 @@ def main() -> int:
     programs = flags.programs.split(",")
     if not set(programs) <= set(PROGRAMS):
         p.error(f"--programs: there are {', '.join(PROGRAMS)}")
-    rates = [0.0, *(float(rate) * 1e9 for rate in flags.rates.split(","))]
-    file = os.path.join(flags.slow.removeprefix("file:"), f"thermocline-bench-{os.getpid()}.fio")
+    rates = [float(rate) * 1e9 for rate in flags.rates.split(",")]
     rounds = 2 if flags.quick else flags.pairs
     seconds: dict[str, dict[float, list[float]]] = {}
-    try:
-        with moving(file, rates[-1]):
-            time.sleep(2)  # the file is laid out
-        for program in programs:
-            run = Lockstep(flags, program)
-            run.steps(3)
-            rows = seconds[program] = {rate: [] for rate in rates}
-            for turn in range(rounds):
-                for i in range(len(rates)):
-                    rate = rates[(i + turn) % len(rates)]
-                    with moving(file, rate):
-                        rows[rate].append(run.steps(1 + flags.counted))
-                print(f"round {turn + 1}: {program} " + ", ".join(f"{rows[r][-1]:.3f} s at {r / 1e9:.3g} GB/s" for r in rates),
-                      flush=True)
-            run.end()
-    finally:
-        if os.path.exists(file):
-            os.unlink(file)
+    for program in programs:
+        run = Lockstep(flags, program)
+        run.steps(3)
+        seconds[program] = measure(program, lambda: run.steps(1 + flags.counted), file_in(flags.slow), rates, rounds)
+        run.end()
     figures = []
     for program, rows in seconds.items():
-        for rate in rates[1:]:
+        for rate in rates:
             ratios = [a / b for a, b in zip(rows[rate], rows[0.0])]
             low, high = common.interval(ratios)
             figures.append(common.Figure(f"{program} beside {rate / 1e9:.3g} GB/s in and as much out, over alone",
