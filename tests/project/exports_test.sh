@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # libthermocline.so exports exactly the functions that thermocline.h declares and, where it stands in front of the C
 # library, the calls that are defined in CALLS_DIR; the preload library exports all of these, those that it defines
-# itself, and nothing else. libthermocline.so carries a version in its name.
-#   exports_test.sh LIBRARY HEADER [CALLS_DIR PRELOAD_LIBRARY]
+# itself, and nothing else. libthermocline.so carries in its name the version whose C API it has: before 1.0 the minor one.
+#   exports_test.sh LIBRARY VERSION HEADER [CALLS_DIR PRELOAD_LIBRARY]
 set -euo pipefail
 library=$1
-header=$2
-calls_dir=${3:-}
-preload=${4:-}
+version=$2
+header=$3
+calls_dir=${4:-}
+preload=${5:-}
 status=0
 fail() {
   echo "exports_test: $*" >&2
@@ -46,6 +47,10 @@ if [ -n "$preload" ]; then
 fi
 
 soname=$(readelf -d "$library" | sed -n 's/.*SONAME.*\[\(.*\)\]/\1/p')
-[ "$soname" = libthermocline.so.0 ] || fail "the SONAME is '$soname', not libthermocline.so.0"
+case $version in
+  0.*) expected_soname=libthermocline.so.${version%.*} ;;
+  *) expected_soname=libthermocline.so.${version%%.*} ;;
+esac
+[ "$soname" = "$expected_soname" ] || fail "the SONAME is '$soname', not $expected_soname"
 [ "$status" = 0 ] && echo "exports_test: $(echo "$expected" | wc -l) functions, each declared and exported"
 exit "$status"

@@ -16,7 +16,7 @@ fail() {
 cmake --install "$build" --prefix "$work/first" >"$work/log" || { cat "$work/log" >&2; fail "cmake --install failed"; }
 mv "$work/first" "$work/prefix"
 prefix=$work/prefix
-lib=$(dirname "$(find "$prefix" -name libthermocline.so.0)")
+lib=$(dirname "$(find "$prefix" -name libthermocline.so)")
 [ -e "$lib/libthermocline.so.$version" ] || fail "there is no libthermocline.so.$version"
 [ -L "$lib/libthermocline.so" ] || fail "there is no link libthermocline.so"
 [ -e "$prefix/include/thermocline/thermocline.h" ] || fail "thermocline.h was not installed"
