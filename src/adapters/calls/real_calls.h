@@ -6,6 +6,7 @@
 #define THERMOCLINE_ADAPTERS_CALLS_REAL_CALLS_H_
 
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -54,11 +55,22 @@ namespace thermocline::calls {
   X(__sysv_signal, sighandler_t, (int, sighandler_t))                                  \
   X(sigprocmask, int, (int, const sigset_t*, sigset_t*))                               \
   X(pthread_sigmask, int, (int, const sigset_t*, sigset_t*))                           \
+  X(sigset, sighandler_t, (int, sighandler_t))                                         \
+  X(sigignore, int, (int))                                                             \
+  X(sighold, int, (int))                                                               \
+  X(sigrelse, int, (int))                                                              \
+  X(sigblock, int, (int))                                                              \
+  X(sigsetmask, int, (int))                                                            \
+  X(siggetmask, int, ())                                                               \
+  X(pthread_attr_setsigmask_np, int, (pthread_attr_t*, const sigset_t*))               \
   X(sigsuspend, int, (const sigset_t*))                                                \
+  X(sigpause, int, (int))                                                              \
+  X(__sigpause, int, (int, int))                                                       \
   X(ppoll, int, (pollfd*, nfds_t, const timespec*, const sigset_t*))                   \
   X(__ppoll_chk, int, (pollfd*, nfds_t, const timespec*, const sigset_t*, size_t))     \
   X(pselect, int, (int, fd_set*, fd_set*, fd_set*, const timespec*, const sigset_t*))  \
-  X(epoll_pwait, int, (int, struct epoll_event*, int, int, const sigset_t*))
+  X(epoll_pwait, int, (int, struct epoll_event*, int, int, const sigset_t*))           \
+  X(epoll_pwait2, int, (int, struct epoll_event*, int, const timespec*, const sigset_t*))
 
 struct RealCalls {
 // NOLINTNEXTLINE(bugprone-macro-parentheses): types and parameter lists, not expressions

@@ -2,12 +2,17 @@
 // neither displaced nor blocked, and the program still sees what it set. As long as no handler is there to be kept, and
 // nothing is watched, the calls go straight through.
 //
-// sigwait and its like need nothing: they take pending signals, and a fault is never pending.
+// sigwait and its like need nothing: they take pending signals, and a fault is never pending. Nor do siginterrupt,
+// which leaves the handler, and X/Open's sigpause, which waits with what the thread blocks already.
+
+// Under this name <signal.h> declares X/Open's function, not the one that the C library has under it, BSD's.
+#define sigpause sigpause_of_xopen
+#include <signal.h>
+#undef sigpause
 
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
 
@@ -97,6 +102,48 @@ sighandler_t SetHandler(sighandler_t (*real)(int, sighandler_t), int signum, sig
   return SetAction(signum, &action, &old) == 0 ? old.sa_handler : SIG_ERR;
 }
 
+// System V's calls, which name one signal.
+int SetOne(int how, int signum, sigset_t* old = nullptr) {
+  sigset_t set;
+  if (sigemptyset(&set) != 0 || sigaddset(&set, signum) != 0) return -1;
+  return SetMask(Real().sigprocmask, how, &set, old);
+}
+
+// sigset: the handler is set and the signal opened, or only blocked. Returns what was before.
+sighandler_t SetHandlerOrHold(int signum, sighandler_t handler) {
+  if (!IsFault(signum) || !IsWatching() || handler == SIG_ERR) return Real().sigset(signum, handler);
+  const bool hold = handler == SIG_HOLD;
+  struct sigaction action = {};
+  action.sa_handler = handler;
+  struct sigaction old = {};
+  if (SetAction(signum, hold ? nullptr : &action, &old) != 0) return SIG_ERR;
+  sigset_t blocked;
+  if (SetOne(hold ? SIG_BLOCK : SIG_UNBLOCK, signum, &blocked) != 0) return SIG_ERR;
+  return sigismember(&blocked, signum) == 1 ? SIG_HOLD : old.sa_handler;
+}
+
+// BSD's calls, whose mask is a bit for each of the first signals. 32 is the C library's own.
+constexpr int kSignalsInBits = 31;
+constexpr unsigned BitOf(int signum) { return 1u << (signum - 1); }
+
+int SetBits(int how, int bits) {
+  sigset_t asked, old;
+  sigemptyset(&asked);
+  for (int signum = 1; signum <= kSignalsInBits; ++signum) {
+    if ((static_cast<unsigned>(bits) & BitOf(signum)) != 0) sigaddset(&asked, signum);
+  }
+  if (SetMask(Real().sigprocmask, how, &asked, &old) != 0) return -1;
+  unsigned before = 0;
+  for (int signum = 1; signum <= kSignalsInBits; ++signum) {
+    if (sigismember(&old, signum) == 1) before |= BitOf(signum);
+  }
+  return static_cast<int>(before);
+}
+
+int BitsWithoutFaults(int bits) {
+  return static_cast<int>(static_cast<unsigned>(bits) & ~(BitOf(SIGSEGV) | BitOf(SIGBUS)));
+}
+
 }  // namespace
 }  // namespace thermocline::calls
 
@@ -123,6 +170,15 @@ THERMOCLINE_INTERPOSED sighandler_t __sysv_signal(int signum, sighandler_t handl
 THERMOCLINE_INTERPOSED sighandler_t sysv_signal(int signum, sighandler_t handler) {
   return calls::SetHandler(Real().__sysv_signal, signum, handler, SA_RESETHAND | SA_NODEFER);
 }
+THERMOCLINE_INTERPOSED sighandler_t sigset(int signum, sighandler_t handler) {
+  return calls::SetHandlerOrHold(signum, handler);
+}
+THERMOCLINE_INTERPOSED int sigignore(int signum) {
+  if (!calls::IsFault(signum) || !IsWatching()) return Real().sigignore(signum);
+  struct sigaction ignore = {};
+  ignore.sa_handler = SIG_IGN;
+  return calls::SetAction(signum, &ignore, nullptr);
+}
 
 THERMOCLINE_INTERPOSED int sigprocmask(int how, const sigset_t* asked, sigset_t* old) {
   if (!IsWatching() || THERMOCLINE_FROM_RUNTIME) return Real().sigprocmask(how, asked, old);
@@ -132,8 +188,33 @@ THERMOCLINE_INTERPOSED int pthread_sigmask(int how, const sigset_t* asked, sigse
   if (!IsWatching() || THERMOCLINE_FROM_RUNTIME) return Real().pthread_sigmask(how, asked, old);
   return calls::SetMask(Real().pthread_sigmask, how, asked, old);
 }
+THERMOCLINE_INTERPOSED int sighold(int signum) {
+  return IsWatching() ? calls::SetOne(SIG_BLOCK, signum) : Real().sighold(signum);
+}
+THERMOCLINE_INTERPOSED int sigrelse(int signum) {
+  return IsWatching() ? calls::SetOne(SIG_UNBLOCK, signum) : Real().sigrelse(signum);
+}
+THERMOCLINE_INTERPOSED int sigblock(int bits) {
+  return IsWatching() ? calls::SetBits(SIG_BLOCK, bits) : Real().sigblock(bits);
+}
+THERMOCLINE_INTERPOSED int sigsetmask(int bits) {
+  return IsWatching() ? calls::SetBits(SIG_SETMASK, bits) : Real().sigsetmask(bits);
+}
+THERMOCLINE_INTERPOSED int siggetmask() { return IsWatching() ? calls::SetBits(SIG_BLOCK, 0) : Real().siggetmask(); }
+// Of a thread that is to come. It reads back without the faults, here and there.
+THERMOCLINE_INTERPOSED int pthread_attr_setsigmask_np(pthread_attr_t* attributes, const sigset_t* mask) {
+  return Real().pthread_attr_setsigmask_np(attributes, IsWatching() ? calls::Mask(mask).get() : mask);
+}
+
 THERMOCLINE_INTERPOSED int sigsuspend(const sigset_t* mask) {
   return IsWatching() ? Real().sigsuspend(calls::Mask(mask).get()) : Real().sigsuspend(mask);
+}
+THERMOCLINE_INTERPOSED int sigpause(int bits) {
+  return Real().sigpause(IsWatching() ? calls::BitsWithoutFaults(bits) : bits);
+}
+THERMOCLINE_INTERPOSED int __sigpause(int signum_or_bits, int is_signum) {
+  const bool bits = IsWatching() && is_signum == 0;
+  return Real().__sigpause(bits ? calls::BitsWithoutFaults(signum_or_bits) : signum_or_bits, is_signum);
 }
 THERMOCLINE_INTERPOSED int ppoll(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* mask) {
   return Real().ppoll(fds, count, timeout, IsWatching() ? calls::Mask(mask).get() : mask);
@@ -149,4 +230,8 @@ THERMOCLINE_INTERPOSED int pselect(int count, fd_set* reads, fd_set* writes, fd_
 THERMOCLINE_INTERPOSED int epoll_pwait(int fd, struct epoll_event* events, int count, int timeout,
                                        const sigset_t* mask) {
   return Real().epoll_pwait(fd, events, count, timeout, IsWatching() ? calls::Mask(mask).get() : mask);
+}
+THERMOCLINE_INTERPOSED int epoll_pwait2(int fd, struct epoll_event* events, int count, const timespec* timeout,
+                                        const sigset_t* mask) {
+  return Real().epoll_pwait2(fd, events, count, timeout, IsWatching() ? calls::Mask(mask).get() : mask);
 }

@@ -67,6 +67,9 @@ INSTANTIATE_TEST_SUITE_P(
                                          Named{"HandlerSeen", "AProgramSeesTheHandlersThatItSet"},
                                          Named{"BlockedEverything", "BlockedSignalsDoNotBlockFaults"},
                                          Named{"BlockedInAThread", "AThreadThatBlocksFaultsTouchesEvictedTensors"},
+                                         Named{"MaskCalls", "NoCallThatBlocksSignalsBlocksFaults"},
+                                         Named{"WaitCalls", "AHandlerOutOfAWaitTouchesEvictedTensors"},
+                                         Named{"MaskOfAThreadToCome", "AThreadMadeWithFaultsBlockedTouchesThemToo"},
                                          Named{"HandlerMask", "AHandlerWithAFullMaskTouchesEvictedTensors"})),
     [](const auto& parameter) {
       return std::string(std::get<1>(parameter.param).sentence) + (std::get<0>(parameter.param) ? "Preloaded" : "");

@@ -14,6 +14,8 @@ void Fail(const char* file, int line, const char* what) {
   exit(1);
 }
 
+void Case(const char* name) { fprintf(stderr, "case %s\n", name); }
+
 static uint64_t Word(size_t index, unsigned seed) {
   return ((uint64_t)seed << 40) ^ (index * UINT64_C(0x9E3779B97F4A7C15)) ^ 1;
 }

@@ -14,6 +14,9 @@
 
 void Fail(const char* file, int line, const char* what);
 
+/* Says on stderr what is tried next, so that a process that is killed there has said it. */
+void Case(const char* name);
+
 /* Bytes that tell where they belong. */
 void Fill(void* memory, size_t bytes, unsigned seed);
 int Matches(const void* memory, size_t bytes, unsigned seed);
@@ -41,6 +44,11 @@ void Sockets(void);
 void RandomBytes(void);
 void ReadWithFullBudget(void);
 void ShortReads(void);
+
+/* mask_scenarios.c */
+void MaskCalls(void);
+void WaitCalls(void);
+void MaskOfAThreadToCome(void);
 
 /* signal_scenarios.c */
 void HandlerBefore(void);

@@ -99,6 +99,9 @@ INSTANTIATE_TEST_SUITE_P(
         Named{"HandlerSeen", "AProgramSeesTheHandlersThatItSet"},
         Named{"BlockedEverything", "BlockedSignalsDoNotBlockFaults"},
         Named{"BlockedInAThread", "AThreadThatBlocksFaultsTouchesEvictedMemory"},
+        Named{"MaskCalls", "NoCallThatBlocksSignalsBlocksFaults"},
+        Named{"WaitCalls", "AHandlerOutOfAWaitTouchesEvictedMemory"},
+        Named{"MaskOfAThreadToCome", "AThreadMadeWithFaultsBlockedTouchesItToo"},
         Named{"OldHandlerAfter", "AHandlerInstalledBySignalGetsWildFaults"},
         Named{"HandlerMask", "AHandlerWithAFullMaskTouchesEvictedMemory"}),
     [](const auto& parameter) { return std::string(parameter.param.sentence); });
