@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # Installs the build into a temporary prefix, moves that elsewhere, and builds and runs a C and a C++ program against it,
-# by find_package and by pkg-config; then README's two programs.
-#   install_test.sh BUILD_DIR CONSUMER_DIR VERSION
+# by find_package and by pkg-config; and one against the adapter for PyTorch, where there is one; then README's two
+# programs.
+#   install_test.sh BUILD_DIR CONSUMER_DIR VERSION [PYTORCH_DIR]
 set -euo pipefail
 build=$1
 consumer=$2
 version=$3
+torch=${4:-}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 fail() {
@@ -30,10 +32,31 @@ runs() {
   echo "install_test: $2: ok"
 }
 
+configure() {
+  cmake -S "$consumer" -B "$work/cmake" -G Ninja -DCMAKE_PREFIX_PATH="$prefix" -DWANTED_VERSION="${version%.*}" "$@" \
+    >"$work/log" 2>&1
+}
+
+# What the adapter can't be used for is said. CMake breaks the lines of messages.
+refuses() {
+  local said=$1
+  shift
+  ! configure -DWITH_TORCH=ON "$@" || fail "the adapter was found with $*"
+  [[ $(tr -s ' \n' ' ' <"$work/log") = *"$said"* ]] || { cat "$work/log" >&2; fail "with $* it was not said: $said"; }
+}
+mkdir -p "$work"/{none,other/lib,other/include/c10/core,other/include/torch/headeronly}
+touch "$work"/other/lib/{libtorch_cpu,libc10}.so "$work/other/include/c10/core/Allocator.h"
+printf '#define TORCH_VERSION_%s\n' 'MAJOR 1' 'MINOR 0' >"$work/other/include/torch/headeronly/version.h"
+if [ -n "$torch" ]; then
+  refuses "PyTorch's C++ libraries were not found. Set THERMOCLINE_TORCH_DIR" -DTHERMOCLINE_TORCH_DIR="$work/none"
+  refuses "what was found is PyTorch 1.0." -DTHERMOCLINE_TORCH_DIR="$work/other"
+else
+  refuses "It was built without PyTorch" -DTHERMOCLINE_TORCH_DIR="$work/none"
+fi
+
 {
-  cmake -S "$consumer" -B "$work/cmake" -G Ninja -DCMAKE_PREFIX_PATH="$prefix" -DWANTED_VERSION="${version%.*}" &&
-    cmake --build "$work/cmake"
-} >"$work/log" 2>&1 || {
+  configure -DWITH_TORCH="${torch:+ON}" -DTHERMOCLINE_TORCH_DIR="$torch" && cmake --build "$work/cmake" >"$work/log" 2>&1
+} || {
   cat "$work/log" >&2
   fail "find_package failed"
 }
@@ -48,6 +71,18 @@ cc -std=c11 -o "$work/pc_c" "$consumer/consumer.c" $(pkg-config --cflags --libs 
 c++ -std=c++20 -o "$work/pc_cc" "$consumer/consumer.cc" $(pkg-config --cflags --libs thermocline)
 runs "$work/pc_c" "C by pkg-config"
 runs "$work/pc_cc" "C++ by pkg-config"
+
+if [ -n "$torch" ]; then
+  runs "$work/cmake/consumer_torch" "the adapter by find_package"
+  # PyTorch's own flags are the program's affair.
+  place=()
+  [ "$torch" = /usr ] ||
+    place=(-isystem "$torch/include" -L"$torch/lib" "-Wl,-rpath,$torch/lib" -Wl,--allow-shlib-undefined)
+  # shellcheck disable=SC2046
+  c++ -std=c++20 -o "$work/pc_torch" "$consumer/consumer_torch.cc" "${place[@]}" \
+    $(pkg-config --cflags --libs thermocline_torch) -ltorch_cpu -lc10
+  runs "$work/pc_torch" "the adapter by pkg-config"
+fi
 
 # README's first screen is code that people copy.
 block() { awk -v fence='```'"$1" '$0 == fence {on = 1; next} /^```/ {on = 0} on' "$consumer/../../../README.md"; }
@@ -75,8 +110,13 @@ if [ -x "$prefix/bin/thermocline" ]; then
   echo "install_test: thermocline run: ok"
 fi
 
-# Everything installed that is a program or a library finds its libraries from where it now is.
+# Everything installed that is a program or a library finds its libraries from where it now is, and looks for them in no
+# folder of the machine that built it. PyTorch's are found by the program that is linked with the adapter.
 while read -r file; do
   missing=$(ldd "$file" 2>/dev/null | grep 'not found' || true)
+  if [[ $file = */libthermocline_torch.so* ]]; then missing=$(grep -v -e libtorch_cpu -e libc10 <<<"$missing" || true); fi
   [ -z "$missing" ] || fail "$file does not find: $missing"
+  paths=$(readelf -d "$file" 2>/dev/null | sed -n 's/.*PATH).*\[\(.*\)\]/\1/p')
+  # shellcheck disable=SC2016  # the loader expands it
+  [[ -z $paths || ($paths = '$ORIGIN/'* && $paths != *:*) ]] || fail "$file looks for libraries in $paths"
 done < <(find "$prefix" -type f \( -name '*.so*' -o -path '*/bin/*' \))
