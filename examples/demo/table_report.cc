@@ -23,6 +23,19 @@ int64_t PeakFastBytes(const RowResult& row, const TableResult& result) {
   return std::max<int64_t>(0, row.outside_peak_bytes - result.base_bytes);
 }
 
+// What an emulated tier keeps is the process's own memory.
+bool HasHardBudget(const RowResult& row, const TableResult& result) {
+  const bool placed = row.spec.kind == RowSpec::Kind::kThermocline || row.spec.kind == RowSpec::Kind::kUnmarked;
+  return placed && row.budget_bytes > 0 && !result.options.slow.starts_with("emulated:");
+}
+
+// Seen from outside, with what a process needs besides and a hundredth for how that varies.
+bool WithinBudget(const RowResult& row, const TableResult& result) {
+  if (!HasHardBudget(row, result)) return true;
+  constexpr int64_t kRoomPercent = 1;
+  return row.outside_peak_bytes <= (row.budget_bytes + result.base_bytes) * (100 + kRoomPercent) / 100;
+}
+
 // What a step of the swap row waits can't be seen from outside: it is what it takes over the fastest row.
 double ExposedSeconds(const RowResult& row, const TableResult& result) {
   if (row.spec.kind != RowSpec::Kind::kSwap) return row.exposed_seconds;
@@ -50,6 +63,7 @@ nlohmann::json RunJson(const RowResult& row, const TableResult& result) {
                         {"losses_equal", SameLosses(row, result.rows[0])},
                         {"peak_bytes", row.summary.value("peak_bytes", int64_t{0})}};
   if (row.budget_bytes > 0) run["budget_bytes"] = row.budget_bytes;
+  if (HasHardBudget(row, result)) run["within_budget"] = WithinBudget(row, result);
   if (row.summary.contains("malloc")) run["malloc"] = row.summary["malloc"];
   if (row.summary.contains("runtime")) run["runtime"] = row.summary["runtime"];
   return run;
@@ -85,9 +99,11 @@ std::string Model(const TableOptions& o) {
 void AppendRow(const RowResult& row, const TableResult& result, std::string* table) {
   char line[256];
   const auto [least, most] = std::minmax_element(row.seconds.begin(), row.seconds.end());
-  std::snprintf(line, sizeof(line), "%-16s %8.3f  %7.3f - %-7.3f %10.1f %9.1f %9.1f %9.3f  %s\n", row.spec.name.c_str(),
-                row.median(), *least, *most, static_cast<double>(PeakFastBytes(row, result)) / 1e6, row.bytes_in / 1e6,
-                row.bytes_out / 1e6, ExposedSeconds(row, result), SameLosses(row, result.rows[0]) ? "equal" : "DIFFER");
+  std::snprintf(line, sizeof(line), "%-16s %8.3f  %7.3f - %-7.3f %10.1f %9.1f %9.1f %9.3f  %s%s\n",
+                row.spec.name.c_str(), row.median(), *least, *most,
+                static_cast<double>(PeakFastBytes(row, result)) / 1e6, row.bytes_in / 1e6, row.bytes_out / 1e6,
+                ExposedSeconds(row, result), SameLosses(row, result.rows[0]) ? "equal" : "DIFFER",
+                WithinBudget(row, result) ? "" : ", OVER ITS BUDGET");
   *table += line;
 }
 
@@ -112,6 +128,11 @@ std::string FormatTable(const TableResult& result) {
   for (const RowResult& row : result.rows) {
     if (!row.skipped.empty()) table += row.spec.name + (row.failed ? " FAILED: " : " skipped: ") + row.skipped + "\n";
   }
+  if (result.turns_taken < result.options.turns) {
+    table += "Rows took " + std::to_string(result.turns_taken) + " of " + std::to_string(result.options.turns) +
+             " turns: more would have taken longer than " +
+             std::to_string(static_cast<int>(result.options.time_limit_seconds)) + " s in all.\n";
+  }
   return table;
 }
 
@@ -125,22 +146,26 @@ nlohmann::json ToJson(const TableResult& result) {
     }
   }
   const TableOptions& o = result.options;
-  return {
-      {"model", Model(o)},
-      {"peak_bytes", result.peak_bytes},
-      {"base_bytes", result.base_bytes},
-      {"peak_fast_seen_by", result.memory_seen_by},
-      {"interleaved", result.interleaved},
-      {"steps",
-       {{"warmup", o.warmup}, {"turns", o.turns}, {"uncounted_a_turn", o.uncounted}, {"counted_a_turn", o.counted}}},
-      {"machine", MachineJson(result)},
-      {"runs", runs},
-      {"skipped", skipped}};
+  return {{"model", Model(o)},
+          {"peak_bytes", result.peak_bytes},
+          {"base_bytes", result.base_bytes},
+          {"peak_fast_seen_by", result.memory_seen_by},
+          {"interleaved", result.interleaved},
+          {"steps",
+           {{"warmup", o.warmup},
+            {"turns", result.turns_taken},
+            {"turns_wanted", o.turns},
+            {"uncounted_a_turn", o.uncounted},
+            {"counted_a_turn", o.counted}}},
+          {"machine", MachineJson(result)},
+          {"runs", runs},
+          {"skipped", skipped}};
 }
 
 bool AllWell(const TableResult& result) {
   return std::all_of(result.rows.begin(), result.rows.end(), [&](const RowResult& row) {
-    return row.skipped.empty() ? SameLosses(row, result.rows[0]) : !row.failed;
+    if (!row.skipped.empty()) return !row.failed;
+    return SameLosses(row, result.rows[0]) && WithinBudget(row, result);
   });
 }
 

@@ -17,7 +17,7 @@ std::string FormatTable(const TableResult& result);
 // form, so equal text means equal bits.
 nlohmann::json ToJson(const TableResult& result);
 
-// True when every row that should run did, with the stock run's losses.
+// True when every row that should run did, with the stock run's losses and within its budget.
 bool AllWell(const TableResult& result);
 
 }  // namespace thermocline::demo

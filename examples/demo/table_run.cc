@@ -105,10 +105,11 @@ void TableRun::RunInterleaved(const std::vector<RowSpec>& specs) {
     rows.push_back(Start(spec));
   }
   double turn_seconds = 0;
-  for (int turn = 0; turn < options_.turns && TimeForTurn(turn, turn_seconds); ++turn) {
+  for (int turn = 0; turn < options_.turns && (turn == 0 || TimeFor(turn_seconds)); ++turn) {
     const double before = Elapsed();
     Round(&rows, turn);
     turn_seconds = Elapsed() - before;
+    result_.turns_taken = turn + 1;
   }
   for (auto& row : rows) Finish(row.get());
   for (auto& row : rows) result_.rows.push_back(std::move(row->result));
@@ -120,9 +121,20 @@ void TableRun::Round(std::vector<std::unique_ptr<Running>>* rows, int turn) {
 }
 
 void TableRun::RunOneByOne(const std::vector<RowSpec>& specs) {
+  result_.turns_taken = options_.turns;
+  double rows_left = static_cast<double>(specs.size());
   for (const RowSpec& spec : specs) {
     const std::unique_ptr<Running> row = Start(spec);
-    for (int turn = 0; turn < options_.turns; ++turn) Turn(row.get());
+    int turns = 0;
+    for (double turn_seconds = 0; turns < options_.turns; ++turns) {
+      // The rows after it have a turn each at least.
+      if (turns > 0 && !TimeFor(turn_seconds * rows_left)) break;
+      const double before = Elapsed();
+      Turn(row.get());
+      turn_seconds = Elapsed() - before;
+    }
+    result_.turns_taken = std::min(result_.turns_taken, turns);
+    rows_left -= 1;
     Finish(row.get());
     result_.rows.push_back(std::move(row->result));
   }
@@ -332,8 +344,8 @@ bool TableRun::MemoryForAll(const std::vector<RowSpec>& specs) const {
 }
 
 // The rows that run alone come after the last turn, and have their part of the time.
-bool TableRun::TimeForTurn(int turn, double turn_seconds) const {
-  return turn == 0 || Elapsed() + turn_seconds + steps_alone_ * least_step_seconds_ < options_.time_limit_seconds;
+bool TableRun::TimeFor(double seconds) const {
+  return Elapsed() + seconds + steps_alone_ * least_step_seconds_ < options_.time_limit_seconds;
 }
 
 // What the leanest allocator row's process held besides the tensors that it asked for.

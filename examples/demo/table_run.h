@@ -31,7 +31,7 @@ struct TableOptions {
   int64_t width = 64, blocks = 5, batch = 128, threads = 2;
   int warmup = 3;                             // steps of a row before its first turn: its profiled step is one of them
   int turns = 2, uncounted = 1, counted = 3;  // each turn: steps after a pause, not counted; then steps that are
-  double time_limit_seconds = 330;            // turns are left out when this would be passed
+  double time_limit_seconds = 330;            // turns are left out when this would be passed; the result says so
 };
 
 struct TableResult {
@@ -40,6 +40,7 @@ struct TableResult {
   int64_t base_bytes = 0;  // what a process needs besides its tensors
   std::string memory_seen_by;
   bool interleaved = true;
+  int turns_taken = 0;  // by the row that took the fewest, of those that take turns
   DiskSpeed disk;
   std::vector<RowResult> rows;
 };
@@ -72,7 +73,7 @@ class TableRun {
   void Finish(Running* row);
   void Skip(Running* row, const std::string& reason, bool failed);
   bool MemoryForAll(const std::vector<RowSpec>& specs) const;
-  bool TimeForTurn(int turn, double turn_seconds) const;
+  bool TimeFor(double seconds) const;
   int64_t BaseBytes() const;
   std::string FastestPreload() const;
   void Say(const std::string& name, const std::string& what);

@@ -16,6 +16,7 @@ using nlohmann::json;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
+using ::testing::Not;
 
 // Every row of the whole demo, the last of them skipped.
 TableResult WholeDemo() {
@@ -124,6 +125,35 @@ TEST(DemoTable, SaysWhatWasLeftOutAndWhatWentWrong) {
   EXPECT_EQ(Line(FormatTable(result), "swap-20"), "swap-20 FAILED: needs root");
   result.rows[6].losses[1] = std::nextafter(result.rows[6].losses[1], 1.0);
   EXPECT_THAT(Line(FormatTable(result), "thermocline-20"), HasSubstr("DIFFER"));
+}
+
+// Thermocline's rows have their budget and what a process needs besides; swap's limit is the kernel's.
+TEST(DemoResult, ARowOverItsBudgetIsToldAndIsNotWell) {
+  TableResult result = WholeDemo();
+  result.options.slow = "file:/var/tmp";
+  result.base_bytes = 500;
+  result.rows[6].budget_bytes = 200;
+  result.rows[6].outside_peak_bytes = 707;
+  EXPECT_TRUE(AllWell(result));
+  EXPECT_EQ(Written(result)["runs"][6]["within_budget"], true);
+  result.rows[6].outside_peak_bytes = 708;
+  EXPECT_FALSE(AllWell(result));
+  EXPECT_EQ(Written(result)["runs"][6]["within_budget"], false);
+  EXPECT_THAT(Line(FormatTable(result), "thermocline-20"), HasSubstr("equal, OVER ITS BUDGET"));
+  EXPECT_THAT(Line(FormatTable(result), "thermocline-50"), Not(HasSubstr("OVER")));
+  result.options.slow = "emulated:in=1GB/s,out=1GB/s";
+  EXPECT_TRUE(AllWell(result)) << "that tier is memory of the process";
+}
+
+TEST(DemoResult, SaysHowManyTurnsWereTaken) {
+  TableResult result = WholeDemo();
+  result.options.turns = result.turns_taken = 2;
+  EXPECT_THAT(FormatTable(result), Not(HasSubstr("turns")));
+  result.turns_taken = 1;
+  EXPECT_THAT(FormatTable(result),
+              HasSubstr("Rows took 1 of 2 turns: more would have taken longer than 330 s in all.\n"));
+  EXPECT_EQ(Written(result)["steps"]["turns"], 1);
+  EXPECT_EQ(Written(result)["steps"]["turns_wanted"], 2);
 }
 
 TEST(DemoResult, SaysWhichLossesDifferFromTheStockRuns) {
