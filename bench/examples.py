@@ -131,7 +131,7 @@ def environment(row: str) -> dict[str, str] | None:
     return kept
 
 
-def run_whole(command: list[str], env: dict[str, str]) -> tuple[float, list[str]]:
+def run_whole(command: list[str], env: dict[str, str], counted: int = COUNTED) -> tuple[float, list[str]]:
     """Seconds of a step, the median of the last ones, and what was said of them; a step ends where its line comes."""
     ends, lines = [], []
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as child:
@@ -141,7 +141,7 @@ def run_whole(command: list[str], env: dict[str, str]) -> tuple[float, list[str]
                 lines.append(line)
     if child.returncode != 0:
         sys.exit(f"examples: {' '.join(command)} ended with {child.returncode}")
-    return common.median([b - a for a, b in zip(ends, ends[1:])][-COUNTED:]), lines
+    return common.median([b - a for a, b in zip(ends, ends[1:])][-counted:]), lines
 
 
 def whole(flags, program: str, budgets: list[int]) -> Rows:

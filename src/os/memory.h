@@ -96,6 +96,9 @@ bool AddressesAreQuiet();
 
 // What the kernel allows a process in mappings (/proc/sys/vm/max_map_count), 65530 when it can't be read.
 int64_t MaxMapCount();
+// How many frames can be mapped within that, each on its own: what lies between two is a mapping as well, and the
+// program has some of its own.
+inline int64_t MostMappedFrames() { return MaxMapCount() / 3; }
 // Physical memory of the machine.
 Bytes PhysicalMemory();
 // What is in memory of a private mapping, which may be far larger: its touched part. `begin` is a page's.

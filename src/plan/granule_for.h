@@ -1,9 +1,9 @@
-// GranuleFor: the unit that moves, where nobody has chosen one: a huge page, and less where the budget has few of
-// those.
+// GranuleFor: the unit that moves, where nobody has chosen one: a huge page, and less only where a budget has too few
+// of those to plan with.
 //
-// A tensor takes up to one granule more than its bytes, and what it shares one with moves along. With few frames that
-// is much of the budget; so below 64 of them granules are halved, down to 512 KiB, where what each costs beside its
-// bytes (a mapping, interruptions of the other cores) outweighs it: docs/tuning.md has figures. Thread safety: pure
+// A tensor takes up to one granule more than its bytes, and what it shares one with moves along; so smaller granules
+// move fewer bytes. They cost more all the same: without huge pages the processor looks addresses up more often, and
+// the kernel handles hundreds of entries where it handled one (docs/tuning.md has figures). Thread safety: pure
 // function.
 #ifndef THERMOCLINE_PLAN_GRANULE_FOR_H_
 #define THERMOCLINE_PLAN_GRANULE_FOR_H_
@@ -12,11 +12,14 @@
 
 namespace thermocline::plan {
 
+// In fewer frames there is nothing to arrange: what one layer needs thrashes, plan or not, and a plan's arrivals make
+// it worse.
+inline constexpr int64_t kFewestPlannedFrames = 8;
+
 inline Bytes GranuleFor(Bytes budget) {
-  constexpr int64_t kFewFrames = 64;
   constexpr Bytes kLeast = KiB(512);
   Bytes granule = MiB(2);
-  while (budget / granule < kFewFrames && granule > kLeast) granule = granule / 2;
+  while (budget / granule < kFewestPlannedFrames && granule > kLeast) granule = granule / 2;
   return granule;
 }
 

@@ -12,6 +12,7 @@
 #include "src/base/parse_units.h"
 #include "src/os/choose_memory.h"
 #include "src/os/memory.h"
+#include "src/plan/granule_for.h"
 #include "src/plan/make_planner.h"
 #include "src/plan/plan_file.h"
 #include "src/plan/rebase.h"
@@ -35,9 +36,6 @@ constexpr int64_t kMeasuredShareOfCap = 8;
 constexpr int64_t kFewestMeasured = 8;
 constexpr BytesPerSecond kAssumedSpeed(1e9);
 constexpr size_t kMostLogged = 1 << 16;
-// In fewer frames there is nothing to arrange: what one layer needs thrashes, plan or not, and a plan's arrivals make
-// it worse. A budget that is lowered later may go below; that is slow, and right.
-constexpr int64_t kFewestPlannedFrames = 8;
 
 }  // namespace
 
@@ -57,24 +55,19 @@ absl::StatusOr<std::unique_ptr<Runtime>> Runtime::CreateOn(const Settings& setti
 
 absl::Status Runtime::Open() {
   if (settings_.verify) tier_ = std::make_unique<tier::VerifyingTier>(std::move(tier_));
-  const bool plans = settings_.planner != "lru";
-  if (plans && settings_.fast < settings_.granule_bytes * kFewestPlannedFrames) {
-    std::fprintf(stderr,
-                 "thermocline: the fast budget of %s is %ld granules of %s, too few to plan with: running by "
-                 "demand. From %s on it is planned.\n",
-                 FormatBytes(settings_.fast).c_str(), static_cast<long>(settings_.fast / settings_.granule_bytes),
-                 FormatBytes(settings_.granule_bytes).c_str(),
-                 FormatBytes(settings_.granule_bytes * kFewestPlannedFrames).c_str());
-  } else if (plans) {
+  if (settings_.planner != "lru") {
     auto planners = plan::MakeTrialPlanners(settings_.planner);
     if (!planners.ok()) return planners.status();
     planners_ = *std::move(planners);
+    plans_ = EnoughToPlanWith(settings_.fast);
+    if (!plans_) SayByDemand();
   }
   arena::ResidencyOptions options;
   options.granule_bytes = settings_.granule_bytes;
   options.frames = settings_.fast / settings_.granule_bytes;
   budget_.store((settings_.granule_bytes * options.frames).count(), std::memory_order_relaxed);
-  options.most_frames = std::max(options.frames, settings_.most_fast / settings_.granule_bytes);
+  options.most_frames =
+      std::max(options.frames, std::min(settings_.most_fast / settings_.granule_bytes, os::MostMappedFrames()));
   options.address_space =
       RoundUp(std::max(GiB(64), os::PhysicalMemory() * kAddressSpacePerMemory), settings_.granule_bytes * 4);
   auto watched = os::MakeWatchedMemory(settings_.kernel_faults, settings_.held_frames);
@@ -116,9 +109,10 @@ absl::Status Runtime::MeasureLink() {
   spec.name = tier_->Describe();
   spec.capacity = tier_->capacity();
   if (planners_.empty()) return absl::OkStatus();
-  if (settings_.link.has_value()) {
-    spec.in = settings_.link->in;
-    spec.out = settings_.link->out;
+  if (settings_.link.has_value() || !plans_) {
+    // Where SetBudget lets it plan later, plans after two steps go by the link as those saw it.
+    spec.in = settings_.link.has_value() ? settings_.link->in : kAssumedSpeed;
+    spec.out = settings_.link.has_value() ? settings_.link->out : kAssumedSpeed;
     machine_.slow = {spec};
     return absl::OkStatus();
   }
@@ -206,7 +200,7 @@ absl::StatusOr<std::unique_ptr<Shape>> Runtime::ShapeOfGivenProfile() {
 absl::Status Runtime::TakeGivenPlan() {
   if (settings_.GivenFile().empty()) return absl::OkStatus();
   // A budget that is too small to plan with makes a profile useless, not wrong.
-  if (planners_.empty() && settings_.plan_in.empty() && settings_.planner != "lru") return absl::OkStatus();
+  if (!plans_ && settings_.plan_in.empty() && settings_.planner != "lru") return absl::OkStatus();
   auto shape = settings_.plan_in.empty() ? ShapeOfGivenProfile() : ShapeOfGivenPlan();
   if (!shape.ok()) return shape.status();
   shapes_.push_back(*std::move(shape));
@@ -366,7 +360,9 @@ absl::Status Runtime::SetBudget(Bytes budget) {
   if (frames < kFewest || frames > residency_->frames().most()) {
     return absl::InvalidArgumentError(absl::StrCat("a budget of ", FormatBytes(budget), " is not possible here; from ",
                                                    FormatBytes(settings_.granule_bytes * kFewest), " to ",
-                                                   FormatBytes(settings_.granule_bytes * residency_->frames().most())));
+                                                   FormatBytes(settings_.granule_bytes * residency_->frames().most()),
+                                                   " with granules of ", FormatBytes(settings_.granule_bytes),
+                                                   ", which THERMOCLINE_GRANULE chooses at start"));
   }
   if (const int64_t pinned = residency_->Stats().pinned; pinned > frames - kFewest) {
     return absl::FailedPreconditionError(
@@ -378,8 +374,22 @@ absl::Status Runtime::SetBudget(Bytes budget) {
   budget_.store((settings_.granule_bytes * frames).count(), std::memory_order_relaxed);
   if (absl::Status status = AwaitFrames(frames); !status.ok()) return status;
   os::LockGuard guard(marks_lock_);
+  plans_ = plans_ || (!planners_.empty() && EnoughToPlanWith(budget));
   profile_next_ = !shapes_.empty();  // its plans were made for another budget
   return absl::OkStatus();
+}
+
+bool Runtime::EnoughToPlanWith(Bytes budget) const {
+  return budget >= settings_.granule_bytes * plan::kFewestPlannedFrames;
+}
+
+void Runtime::SayByDemand() const {
+  std::fprintf(stderr,
+               "thermocline: the fast budget of %s is %ld granules of %s, too few to plan with: running by "
+               "demand. From %s on it is planned.\n",
+               FormatBytes(settings_.fast).c_str(), static_cast<long>(settings_.fast / settings_.granule_bytes),
+               FormatBytes(settings_.granule_bytes).c_str(),
+               FormatBytes(settings_.granule_bytes * plan::kFewestPlannedFrames).c_str());
 }
 
 // Waits until no more frames are in use than that; gives up when nothing leaves any more: pinned, or writes fail.

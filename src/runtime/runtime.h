@@ -143,6 +143,8 @@ class Runtime {
   absl::StatusOr<std::unique_ptr<Shape>> ShapeOfGivenPlan();
   absl::StatusOr<std::unique_ptr<Shape>> ShapeOfGivenProfile();
   absl::Status AwaitFrames(int64_t frames);
+  bool EnoughToPlanWith(Bytes budget) const;
+  void SayByDemand() const;
 
   bool OnDrivingThread() const { return driver_.load(std::memory_order_relaxed) == ThreadMark(); }
   static const void* ThreadMark();
@@ -224,6 +226,7 @@ class Runtime {
   std::unique_ptr<migrate::Mover> mover_;
   std::unique_ptr<StepRecorder> recorder_;
   std::vector<std::unique_ptr<plan::Planner>> planners_;  // a Shape's trial chooses; none: by demand only
+  bool plans_ = false;                                    // the budget was once large enough to plan with
   plan::Machine machine_;
 
   std::atomic<Phase> phase_{Phase::kDemand};

@@ -44,7 +44,7 @@ absl::Status In(const Given& given, const absl::Status& status) {
 // A mapping a granule: very large budgets need larger granules, or the kernel's limit on mappings is reached.
 Bytes ChooseGranule(Bytes fast) {
   Bytes granule = plan::GranuleFor(fast);
-  while (fast / granule > os::MaxMapCount() / 3 && granule < GiB(1)) granule = granule * 2;
+  while (fast / granule > os::MostMappedFrames() && granule < GiB(1)) granule = granule * 2;
   return granule;
 }
 

@@ -64,7 +64,7 @@ absl::Status Runtime::EndProfile() {
 
 // A plan that was given at start does instead of a profile, until steps turn out to be others.
 bool Runtime::GivenPlanStands() const {
-  return !shapes_.empty() && shapes_[active_]->given && (!profile_next_ || planners_.empty());
+  return !shapes_.empty() && shapes_[active_]->given && (!profile_next_ || !plans_);
 }
 
 // The step that start_profile marks runs by the given plan, from its first layer on. Where steps before it had another
@@ -79,7 +79,7 @@ void Runtime::CheckGivenPlan() {
   const bool whole = !in_step_ && steps_ == trust_.steps + 1;
   if (whole && !Drifted()) return;
   in_step_ = false;
-  if (planners_.empty()) return;
+  if (!plans_) return;
   profile_next_ = true;
   owed_layers_ = trust_.layers;
 }
@@ -106,7 +106,7 @@ absl::Status Runtime::BeginStep() {
   }
   explicit_steps_ = true;
   if (steps_ > 0 || in_step_) FinishLayer();
-  const bool first = shapes_.empty() && !planners_.empty() && steps_ >= kWarmUpSteps;
+  const bool first = shapes_.empty() && plans_ && steps_ >= kWarmUpSteps;
   BeginLocked(first || ProfileIsDue(), active_);
   return EnterLayer();
 }
@@ -199,7 +199,7 @@ void Runtime::BeginLocked(bool profile, size_t shape) {
   step_began_ = layer_began_ = clock_.NowNanos();
   step_exposed_ = layer_exposed_ = residency_->exposed_nanos();
   step_mover_stats_ = mover_->Stats();
-  if (profile && !planners_.empty()) {
+  if (profile && plans_) {
     StartRecorder();
     profile_next_ = false;
   } else if (!shapes_.empty() && !WarmsUp(*shapes_[shape])) {
@@ -333,7 +333,7 @@ void Runtime::NoteMismatch(const Identity& identity) {
   if (++step_mismatched_ == 1) first_unknown_ = identity;
 }
 
-bool Runtime::ProfileIsDue() const { return !planners_.empty() && (profile_next_ || strange_.IsDue(steps_)); }
+bool Runtime::ProfileIsDue() const { return plans_ && (profile_next_ || strange_.IsDue(steps_)); }
 
 void Runtime::CountShapes() {
   int64_t bytes = 0;

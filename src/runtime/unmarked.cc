@@ -15,7 +15,7 @@ constexpr size_t kMostRhythmicShapes = 32;
 
 void Runtime::FollowRhythm(bool says) {
   os::LockGuard guard(marks_lock_);
-  if (planners_.empty()) return;  // by demand only
+  if (!plans_) return;  // by demand only
   follower_ = std::make_unique<RhythmFollower>();
   says_rhythm_ = says;
   rhythm_stats_.sought = true;

@@ -38,7 +38,7 @@ TEST_F(PlanningCommand, SimulateComparesEveryPolicyAtEveryBudget) {
 TEST_F(PlanningCommand, GranulesAreThoseThatARunWithTheBudgetWouldHave) {
   const std::string plan = Path("plan.json");
   const SubprocessResult result = Thermocline({"plan", "--json", "--trace", Fixture("traces/tiny_net.json"),
-                                               "--planner", "lru", "-o", plan, "--fast", "100MiB"});
+                                               "--planner", "lru", "-o", plan, "--fast", "12MiB"});
   ASSERT_EQ(result.exit_status, 0) << result.err;
   EXPECT_EQ(nlohmann::json::parse(result.out)["granule_bytes"], 1 << 20);
   EXPECT_THAT(Thermocline({"plan", "--trace", Fixture("traces/tiny_net.json"), "-o", plan, "--fast", "100MiB",

@@ -37,12 +37,12 @@ TEST(TheFastBudget, AboveWhatTheProcessMayUseIsRefusedAndTheLimitIsNamed) {
   EXPECT_THAT(Read("101MiB", kMachine).status().message(), HasSubstr("this machine has 100 MiB of memory; give less"));
 }
 
-TEST(TheGranule, IsAHugePageAndLessWhereTheBudgetHasFewOfThose) {
+TEST(TheGranule, IsAHugePageAndLessWhereTheBudgetHasTooFewOfThose) {
   const os::MemoryLimit memory{GiB(8), ""};
   EXPECT_EQ(Read("4GiB", memory)->granule_bytes, MiB(2));
-  EXPECT_EQ(Read("128MiB", memory)->granule_bytes, MiB(2));
-  EXPECT_EQ(Read("127MiB", memory)->granule_bytes, MiB(1));
-  EXPECT_EQ(Read("63MiB", memory)->granule_bytes, KiB(512));
+  EXPECT_EQ(Read("16MiB", memory)->granule_bytes, MiB(2));
+  EXPECT_EQ(Read("15MiB", memory)->granule_bytes, MiB(1));
+  EXPECT_EQ(Read("7MiB", memory)->granule_bytes, KiB(512));
   EXPECT_EQ(Read("4MiB", memory)->granule_bytes, KiB(512));
 }
 
