@@ -34,9 +34,9 @@ int Matches(const void* memory, size_t bytes, unsigned seed) {
 }
 
 void EvictEverything(void) {
-  char* other = malloc(16 * MIB);
+  char* other = malloc(8 * MIB);
   CHECK(other != NULL);
-  memset(other, 7, 16 * MIB);
+  memset(other, 7, 8 * MIB);
   free(other);
 }
 

@@ -45,6 +45,15 @@ void RandomBytes(void);
 void ReadWithFullBudget(void);
 void ShortReads(void);
 
+/* each_call_scenarios.c */
+void FileReads(void);
+void FileWrites(void);
+void StreamReads(void);
+void StreamBuffers(void);
+void Datagrams(void);
+void Messages(void);
+void CheckedBuffers(void);
+
 /* mask_scenarios.c */
 void MaskCalls(void);
 void WaitCalls(void);

@@ -9,7 +9,9 @@
 
 #include "tests/adapters/calls/scenario.h"
 
-/* Some of them are old, and said to be. */
+/* Under the newer standards the headers no longer have it. */
+sighandler_t bsd_signal(int signum, sighandler_t handler);
+/* Others are old, and said to be. */
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 
 static sigjmp_buf g_back;
@@ -78,9 +80,8 @@ static const struct {
   sighandler_t (*set)(int signum, sighandler_t handler);
   int once;
 } kSetters[] = {
-    {"signal", signal, 0},
-    {"sigset", sigset, 0},
-    {"sysv_signal", sysv_signal, 1},
+    {"signal", signal, 0}, {"bsd_signal", bsd_signal, 0},   {"ssignal", ssignal, 0},
+    {"sigset", sigset, 0}, {"sysv_signal", sysv_signal, 1}, {"__sysv_signal", __sysv_signal, 1},
 };
 
 void OldHandlerAfter(void) {

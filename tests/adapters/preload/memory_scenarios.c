@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -174,19 +175,39 @@ void ForkedAllocations(void) {
   CHECK(Matches(inherited, MIB, 9));
 }
 
+/* Whether the kernel finds a page at the address: it waits for none that is away. */
+static int IsThere(const char* address) {
+  int ends[2];
+  CHECK(pipe(ends) == 0);
+  const int there = syscall(SYS_write, ends[1], address, 1) == 1;
+  close(ends[0]);
+  close(ends[1]);
+  return there;
+}
+static int IsThereSoon(const char* address) {
+  for (int i = 0; i < 500 && !IsThere(address); ++i) usleep(10 * 1000);
+  return IsThere(address);
+}
+
 void Advice(void) {
   char* memory = malloc(8 * MIB);
   Fill(memory, 8 * MIB, 2);
   char* middle = (char*)(((uintptr_t)memory + MIB) & ~(uintptr_t)4095);
   CHECK(madvise(middle, 3 * 4096, MADV_HUGEPAGE) == 0);
   CHECK(madvise(middle, MIB, MADV_DONTDUMP) == 0);
-  CHECK(madvise(middle, MIB, MADV_WILLNEED) == 0);
+  CHECK(posix_madvise(middle + 8 * 4096, 3 * 4096, POSIX_MADV_RANDOM) == 0);
+  CHECK(posix_madvise(middle, MIB, POSIX_MADV_DONTNEED) == 0); /* which keeps the bytes */
   CHECK(mprotect(middle, 4096, PROT_READ | PROT_WRITE) == 0);
   CHECK(mprotect(middle, 4096, PROT_NONE) == -1 && errno == EACCES);
   for (int round = 0; round < 2; ++round) {
     EvictEverything();
     CHECK(Matches(memory, 8 * MIB, 2));
   }
+  EvictEverything();
+  CHECK(!IsThere(middle));
+  CHECK(madvise(middle, 4096, MADV_WILLNEED) == 0 && IsThereSoon(middle));
+  EvictEverything();
+  CHECK(posix_madvise(middle, 4096, POSIX_MADV_WILLNEED) == 0 && IsThereSoon(middle));
   CHECK(madvise(middle, 4096, MADV_DONTNEED) == 0);
   for (int i = 0; i < 4096; ++i) CHECK(middle[i] == 0);
   free(memory);
