@@ -1,14 +1,21 @@
 // Thermocline under libtorch: the CPU tensors of a C++ program in a runtime's memory, and its operators as layers.
 //
-//   auto runtime = thermocline::Runtime::Create({.fast = "200MiB"}).release();  // never destroyed: tensors outlive
-//   main thermocline::torch::InstallAllocator(runtime); thermocline::torch::MarkOperators(runtime); for (...) {
-//   runtime->BeginStep(); /* forward, backward, optimizer, zero_grad */ runtime->EndStep(); }
+//   // Never destroyed: tensors outlive main.
+//   auto* runtime = thermocline::Runtime::Create({.fast = "200MiB"}).release();
+//   thermocline::torch::InstallAllocator(runtime);
+//   thermocline::torch::MarkOperators(runtime);
+//   for (int step = 0; step < steps && runtime->BeginStep().ok(); ++step) {
+//     Train();  // forward, backward, optimizer, zero_grad
+//     if (!runtime->EndStep().ok() || !thermocline::torch::TakeMarkError().ok()) break;
+//   }
 //
 // Thread safety: call both functions from one thread, before others use libtorch: its allocator and its global
-// callbacks
-//   are unsynchronised globals. Once installed, tensors may be made and freed by any thread.
+// callbacks are unsynchronised globals. Once installed, tensors may be made and freed by any thread.
+//
 // Ownership: the runtime must never be destroyed: tensors in static storage are freed after main returns.
+//
 // Errors: c10::Error for a second runtime; c10::OutOfMemoryError from an allocation when neither tier has room.
+//
 // Works with PyTorch 2.15 (the PyPI wheel) and 1.13 (Debian 12). Compile what includes libtorch's headers with
 // -DNDEBUG.
 #ifndef THERMOCLINE_TORCH_H_

@@ -2,8 +2,7 @@
 // knows the future chooses from.
 //
 // Positions are layers counted on: a gap that begins in layer 7 of 10 and ends in layer 2 of the next step goes from 7
-// to
-// 12. Thread safety: pure functions over plain data.
+// to 12. Thread safety: pure functions over plain data.
 #ifndef THERMOCLINE_PLAN_GAPS_H_
 #define THERMOCLINE_PLAN_GAPS_H_
 

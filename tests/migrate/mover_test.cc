@@ -412,8 +412,8 @@ TEST_F(MoverTest, WhoWaitsWhileASmallerBudgetIsReachedIsNotRefused) {
   std::vector<char*> others;
   for (int i = 0; i < kFrames; ++i) others.push_back(New('o'));
   for (char* const other : others) {
-    WriteBack(
-        other);  // clean: each of their frames comes free at once, and makes no room as long as there are too many
+    // Clean: each of their frames comes free at once, and makes no room as long as there are too many.
+    WriteBack(other);
     Step();
   }
   residency_->SetFrameLimit(8);

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the build into a temporary prefix, moves that elsewhere, and builds and runs a C and a C++ program against it,
-# by find_package and by pkg-config; and one against the adapter for PyTorch, where there is one; then README's two
-# programs.
+# by find_package and by pkg-config; where there is an adapter for PyTorch, one against that, and the sample of its header;
+# then README's two programs.
 #   install_test.sh BUILD_DIR CONSUMER_DIR VERSION [PYTORCH_DIR]
 set -euo pipefail
 build=$1
@@ -76,12 +76,20 @@ if [ -n "$torch" ]; then
   runs "$work/cmake/consumer_torch" "the adapter by find_package"
   # PyTorch's own flags are the program's affair.
   place=()
-  [ "$torch" = /usr ] ||
-    place=(-isystem "$torch/include" -L"$torch/lib" "-Wl,-rpath,$torch/lib" -Wl,--allow-shlib-undefined)
+  if [ "$torch" != /usr ]; then
+    torch_lib=$(dirname "$(find "$torch/lib" -name libtorch_cpu.so -print -quit)")
+    place=(-isystem "$torch/include" -L"$torch_lib" "-Wl,-rpath,$torch_lib" -Wl,--allow-shlib-undefined)
+  fi
+  {
+    printf '%s\n' '#include <stdio.h>' '#include <ATen/ops/ones.h>' '#include <thermocline/torch.h>' \
+      '#ifndef NDEBUG' '#error' '#endif' 'void Train() { at::ones({1 << 20}); }' 'int main() {' 'const int steps = 3;'
+    sed -n 's|^//   ||p' "$prefix/include/thermocline/torch.h"
+    printf '%s\n' 'if (runtime->Stats().steps == steps) printf("thermocline %s\n", tc_version());' '}'
+  } >"$work/sample.cc"
   # shellcheck disable=SC2046
-  c++ -std=c++20 -o "$work/pc_torch" "$consumer/consumer_torch.cc" "${place[@]}" \
-    $(pkg-config --cflags --libs thermocline_torch) -ltorch_cpu -lc10
-  runs "$work/pc_torch" "the adapter by pkg-config"
+  c++ -std=c++20 -Wall -Werror -o "$work/sample" "$work/sample.cc" "${place[@]}" \
+    $(pkg-config --cflags --libs thermocline_torch) -ltorch_cpu -lc10 || fail "the sample in torch.h does not compile"
+  THERMOCLINE_SLOW=emulated:in=1GB/s,out=1GB/s runs "$work/sample" "the adapter by pkg-config, as torch.h shows"
 fi
 
 # README's first screen is code that people copy.

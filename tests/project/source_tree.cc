@@ -182,21 +182,19 @@ Faults LengthFaults(const fs::path& root, int limit) {
 }
 
 Faults SkipFaults(const fs::path& root) {
+  const std::string skip = std::string("GTEST_SKIP") + "()";  // in two parts, so that this is none
   Faults faults;
   for (const fs::path& file : FilesBelow(root, "tests", {".h", ".cc"})) {
     const std::vector<std::string> lines = LinesOf(root / file);
     for (size_t i = 0; i < lines.size(); ++i) {
-      const size_t at = lines[i].find(
-          "GTEST_SKIP"
-          "()");  // in two parts, so that this is none
+      const size_t at = lines[i].find(skip);
       if (at == std::string::npos) continue;
       // The reason may be a constant of that name, or stand in the next line.
       std::string said = lines[i].substr(at) + (i + 1 < lines.size() ? lines[i + 1] : "");
       said = said.substr(0, said.find(';'));
       if (said.find("<< \"needs ") == std::string::npos && said.find("<< kNeeds") == std::string::npos) {
         faults.push_back(file.string() + ":" + std::to_string(i + 1) +
-                         ": a skip must say which machine it needs: GTEST_SKIP"
-                         "() << \"needs ...\"");
+                         ": a skip must say which machine it needs: " + skip + " << \"needs ...\"");
       }
     }
   }

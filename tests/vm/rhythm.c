@@ -1,7 +1,9 @@
 /* An ordinary program, which knows nothing of Thermocline: in each step it makes blocks out of older ones, with malloc
  * and free, in a rhythm. It needs 48 MiB. In the last step, when all of it is there, it says its process id and waits
  * for a line or the end of its input, so that somebody can look at it from outside; then it prints a sum over all that
- * it read. rhythm STEPS */
+ * it read.
+ *
+ *     rhythm STEPS */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
