@@ -2,6 +2,7 @@
 # libthermocline.so exports exactly the functions that thermocline.h declares and, where it stands in front of the C
 # library, the calls that are defined in CALLS_DIR; the preload library exports all of these, those that it defines
 # itself, and nothing else. libthermocline.so carries in its name the version whose C API it has: before 1.0 the minor one.
+# It needs the libraries that docs/dependencies.md names, and no other.
 #   exports_test.sh LIBRARY VERSION HEADER [CALLS_DIR PRELOAD_LIBRARY]
 set -euo pipefail
 library=$1
@@ -52,5 +53,11 @@ case $version in
   *) expected_soname=libthermocline.so.${version%%.*} ;;
 esac
 [ "$soname" = "$expected_soname" ] || fail "the SONAME is '$soname', not $expected_soname"
+documented=$(sed -n 's/^At run time `libthermocline.so` needs //p' "$(dirname "$header")/../../docs/dependencies.md" |
+  grep -o '`lib[a-z]*`' | tr -d '`' | sort -u)
+needed=$(readelf -d "$library" | sed -n 's/.*NEEDED.*\[\(.*\)\.so.*/\1/p' | sed 's/_.*//' |
+  grep -v -x -e 'libstdc++' -e libc -e libm -e libgcc -e ld-linux-x86-64 -e 'lib[a-z]*san' -e libpthread -e libdl | sort -u)
+[ "$documented" = "$needed" ] ||
+  fail "$library needs ${needed//$'\n'/, }; docs/dependencies.md says ${documented//$'\n'/, }"
 [ "$status" = 0 ] && echo "exports_test: $(echo "$expected" | wc -l) functions, each declared and exported"
 exit "$status"
