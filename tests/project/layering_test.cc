@@ -44,6 +44,8 @@ TEST(Checkout, NoRoomLinksOneThatComesAfterIt) { ExpectNone(TargetFaults(kRoot, 
 
 TEST(Checkout, TheReadmeOfSrcListsTheRoomsInTheirOrder) { EXPECT_EQ(RoomsOfReadme(kRoot), Rooms()); }
 
+TEST(Checkout, TheReadmeOfSrcSaysWhatEachRoomNeeds) { ExpectNone(ReadmeNeedsFaults(kRoot, Rooms())); }
+
 TEST(Checkout, EveryHeaderOpensWithItsContractAndIsGuarded) { ExpectNone(HeaderFaults(kRoot)); }
 
 TEST(Checkout, NoFileIsLongerThan600Lines) { ExpectNone(LengthFaults(kRoot, 600)); }

@@ -74,6 +74,18 @@ void AddRoomFaults(const fs::path& root, const std::map<std::string, int>& ranks
   }
 }
 
+// The rooms that a room's files include, itself left out, each with a file that does.
+std::map<std::string, fs::path> RoomsIncludedBy(const fs::path& root, const std::string& room) {
+  std::map<std::string, fs::path> included;
+  for (const fs::path& file : FilesBelow(root, "src/" + room, kCode)) {
+    for (const Include& include : IncludesOf(root / file)) {
+      const std::string other = RoomOf(include.path);
+      if (!other.empty() && other != room) included.emplace(other, file);
+    }
+  }
+  return included;
+}
+
 void AddPublicFaults(const fs::path& root, Faults* faults) {
   for (const fs::path& file : FilesBelow(root, "include", kCode)) {
     for (const Include& include : IncludesOf(root / file)) {
@@ -146,6 +158,31 @@ std::vector<std::string> RoomsOfReadme(const fs::path& root) {
     if (std::regex_search(line, match, kRow)) rooms.push_back(match[1]);
   }
   return rooms;
+}
+
+Faults ReadmeNeedsFaults(const fs::path& root, const std::vector<std::string>& rooms) {
+  static const std::regex kRow(R"(^\| *`([a-z_]+)/?` *\|[^|]*\|([^|]*)\|)");
+  static const std::regex kSpan(R"(`([a-z_]+)`)");
+  const fs::path readme = "src/README.md";
+  const std::vector<std::string> lines = LinesOf(root / readme);
+  Faults faults;
+  for (size_t i = 0; i < lines.size(); ++i) {
+    std::smatch row;
+    if (!std::regex_search(lines[i], row, kRow)) continue;
+    std::map<std::string, fs::path> needed = RoomsIncludedBy(root, row[1]);
+    needed.erase(rooms.front());
+    const std::string cell = row[2];
+    for (std::sregex_iterator span(cell.begin(), cell.end(), kSpan), end; span != end; ++span) {
+      if (needed.erase((*span)[1]) == 0) {
+        faults.push_back(Place(readme, i) + ": no file of " + row[1].str() + " includes " + (*span)[1].str() +
+                         " any more");
+      }
+    }
+    for (const auto& [room, file] : needed) {
+      faults.push_back(Place(readme, i) + ": " + row[1].str() + " needs " + room + " too, for " + file.string());
+    }
+  }
+  return faults;
 }
 
 Faults HeaderFaults(const fs::path& root) {

@@ -24,6 +24,10 @@ Faults TargetFaults(const std::filesystem::path& root, const std::vector<std::st
 // The rooms of src/README.md's table, top to bottom: the first `code span/` of each row.
 std::vector<std::string> RoomsOfReadme(const std::filesystem::path& root);
 
+// What the last column of that table says that a room needs, held against what its files include: rooms as `code
+// spans`, besides the room itself and the first of `rooms`.
+Faults ReadmeNeedsFaults(const std::filesystem::path& root, const std::vector<std::string>& rooms);
+
 // C and C++ headers without an opening comment (their contract) or whose include guard is not their path.
 Faults HeaderFaults(const std::filesystem::path& root);
 

@@ -130,6 +130,19 @@ TEST_F(SourceTree, TheReadmesRoomsAreItsTablesFirstColumn) {
   EXPECT_THAT(RoomsOfReadme(root_), ElementsAre("base", "tier"));
 }
 
+TEST_F(SourceTree, WhatTheReadmeSaysOfARoomsNeedsIsWhatItIncludes) {
+  const std::string include = "#include \"src/";
+  Write("src/tier/a.cc", include + "base/b.h\"\n");
+  Write("src/arena/a.cc", include + "arena/a.h\"\n" + include + "tier/a.h\"\n");
+  const std::string table = "| folder | job | includes |\n|---|---|---|\n| `base/` | units | |\n";
+  Write("src/README.md", table + "| `tier/` | slow | |\n| `arena/` | fast, of `base` | `x/` and `tier` |\n");
+  EXPECT_THAT(ReadmeNeedsFaults(root_, rooms_), IsEmpty());
+  Write("src/README.md", table + "| `tier/` | slow | `arena` |\n| `arena/` | fast, of `base` | |\n");
+  EXPECT_THAT(ReadmeNeedsFaults(root_, rooms_),
+              ElementsAre(HasSubstr("src/README.md:4: no file of tier includes arena"),
+                          HasSubstr("src/README.md:5: arena needs tier too, for src/arena/a.cc")));
+}
+
 TEST_F(SourceTree, WhatGitIgnoresIsNotLookedAt) {
   Write("build/a.md", "[x](gone)\n");
   Write(".deps/torch/a.md", "[x](gone)\n");
