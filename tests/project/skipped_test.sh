@@ -44,7 +44,7 @@ add_test(NAME failed COMMAND sh -c "cat $work/failed; exit 1")
 set_tests_properties(whole part failed PROPERTIES SKIP_REGULAR_EXPRESSION "\${THERMOCLINE_ALL_SKIPPED}")
 thermocline_missing_test(absent "needs a third hand")
 END
-# Ninja, which the project installs; a bare machine has no make.
+# Ninja, as the project itself.
 cmake -G Ninja -S "$work" -B "$work/build" >"$work/output" 2>&1 || { cat "$work/output" >&2; exit 1; }
 ctest --test-dir "$work/build" >"$work/output" 2>&1 || true
 awk -f "$source_dir/scripts/lib/skipped.awk" "$work/build/Testing/Temporary/LastTest.log" >"$work/list"
