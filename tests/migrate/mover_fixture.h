@@ -54,18 +54,28 @@ class FullMemory final : public os::Memory {
 
 class MoverTest : public ::testing::Test {
  protected:
-  explicit MoverTest(int read_ahead = 0, int depth = 64, Bytes busy = MoverOptions().busy)
-      : tier_(kGranule, kSlots, depth) {
+  // What a test may have otherwise than the rest.
+  struct Setup {
+    int read_ahead = 0;
+    int depth = 64;  // of the slow tier
+    Bytes busy = MoverOptions().busy;
+    int frames = kFrames;
+    int64_t reserve = MoverOptions().reserve;
+  };
+
+  MoverTest() : MoverTest(Setup()) {}
+  explicit MoverTest(const Setup& setup) : tier_(kGranule, kSlots, setup.depth) {
     arena::ResidencyOptions options;
     options.granule_bytes = kGranule;
     options.address_space = MiB(64);
-    options.frames = kFrames;
-    options.most_frames = 2 * kFrames;
+    options.frames = setup.frames;
+    options.most_frames = 2 * setup.frames;
     residency_ = *Residency::Create(options, memory_, tier_, MonotonicClock());
     allocator_ = *arena::Allocator::Create(*residency_);
     MoverOptions mover_options;
-    mover_options.read_ahead = read_ahead;
-    mover_options.busy = busy;
+    mover_options.read_ahead = setup.read_ahead;
+    mover_options.busy = setup.busy;
+    mover_options.reserve = setup.reserve;
     mover_options.failure_pause_nanos = 1'000'000;
     mover_options.on_trouble = [this](const absl::Status& trouble) { troubles_.emplace_back(trouble.message()); };
     mover_ = std::make_unique<Mover>(*residency_, tier_, MonotonicClock(), mover_options);
@@ -99,9 +109,10 @@ class MoverTest : public ::testing::Test {
     }
     done.get();
   }
-  bool Holds(const char* pointer, char fill) {
+  bool Holds(const char* pointer, char fill, int granules = 1) {
+    const char* const end = pointer + granules * kGranule.count();
     bool right = false;
-    Elsewhere([&] { right = std::all_of(pointer, pointer + kGranule.count(), [=](char c) { return c == fill; }); });
+    Elsewhere([&] { right = std::all_of(pointer, end, [=](char c) { return c == fill; }); });
     return right;
   }
   void Step(int turns = 1) {

@@ -1,6 +1,10 @@
 // What the mover fetches first, and how much of the queue it fills: planned arrivals by deadline, what is due alone,
-// and what a touch brings along.
+// what a touch brings along, and what is kept free for the next.
+#include <chrono>
+#include <future>
 #include <memory>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/migrate/mover_fixture.h"
@@ -16,7 +20,7 @@ class ArrivalsTest : public MoverTest {
   static constexpr int kAway = 14;
   static constexpr int kMost = 6;
 
-  ArrivalsTest() : MoverTest(/*read_ahead=*/0, /*depth=*/64, kGranule * kMost) {
+  ArrivalsTest() : MoverTest({.busy = kGranule * kMost}) {
     for (int i = 0; i < kAway; ++i) tensors_.push_back(NewEvicted(static_cast<char>('a' + i)));
     plan_->granule_bytes = kGranule;
     plan_->layout_end = MiB(64).count();
@@ -163,7 +167,7 @@ class ReadAheadTest : public MoverTest {
   static constexpr int kAhead = 3;
   static constexpr int kGranules = 6;
 
-  ReadAheadTest() : MoverTest(kAhead) {
+  ReadAheadTest() : MoverTest({.read_ahead = kAhead}) {
     tensor_ = static_cast<char*>(allocator_->Allocate(kGranule * kGranules, kGranule, false, nullptr));
     Elsewhere([this] { std::memset(tensor_, 't', (kGranule * kGranules).count()); });
     plan::LayerActions actions;
@@ -192,6 +196,103 @@ TEST_F(ReadAheadTest, ByDemandATouchBringsTheNextGranulesToo) {
 }
 
 TEST_F(ReadAheadTest, UnderAPlanATouchBringsItsGranuleAlone) { EXPECT_EQ(Brought(), 1); }
+
+// ---------------------------------------------------------------------------------------------------------------------
+
+struct Reserve {
+  int64_t asked;
+  int64_t kept;
+};
+
+// Every frame holds what must be written before it can leave, and a tensor is in the slow tier.
+class ReserveTest : public MoverTest, public ::testing::WithParamInterface<Reserve> {
+ protected:
+  static constexpr int kManyFrames = 64;
+  static constexpr int kAway = 8;
+
+  ReserveTest() : MoverTest({.frames = kManyFrames, .reserve = GetParam().asked}) {
+    away_ = Fill(kAway, 'a');
+    plan::LayerActions actions;
+    for (int i = 0; i < kAway; ++i) actions.release.push_back(Id(away_ + i * kGranule.count()));
+    Do(actions);
+    Step();
+    dirty_ = Fill(kManyFrames, 'd');
+    tier_.Hold(true);
+  }
+  ~ReserveTest() override {
+    tier_.Hold(false);
+    EXPECT_TRUE(Holds(away_, 'a', kAway) && Holds(dirty_, 'd', kManyFrames));
+    Free(away_);
+    Free(dirty_);
+  }
+
+  // A tensor of so many granules.
+  char* Fill(int granules, char fill) {
+    const Bytes bytes = kGranule * granules;
+    auto* const tensor = static_cast<char*>(allocator_->Allocate(bytes, kGranule, false, nullptr));
+    Elsewhere([=] { std::memset(tensor, fill, bytes.count()); });
+    return tensor;
+  }
+  // Another thread reads it, and waits where it is away.
+  std::future<void> Touch(int i) {
+    return std::async(std::launch::async, [at = away_ + i * kGranule.count()] { EXPECT_EQ(*at, 'a'); });
+  }
+  // Whatever is begun of itself is under way now.
+  void StepUntilHeld(size_t transfers) {
+    for (int turn = 0; turn < 1000 && tier_.Waiting().size() < transfers; ++turn) mover_->RunOnce(10'000'000);
+    Step(3);
+  }
+  // Of what is under way, in the order in which it was begun.
+  std::vector<Direction> UnderWay() const {
+    std::vector<Direction> directions;
+    for (const tier::Transfer& transfer : tier_.Waiting()) directions.push_back(transfer.direction);
+    return directions;
+  }
+  void ReleaseAll() {
+    while (!tier_.Waiting().empty()) tier_.Release(0);
+    Step();
+  }
+  // Lets everything end that it still waits for.
+  void Await(std::future<void> touch) {
+    while (touch.wait_for(std::chrono::milliseconds(1)) != std::future_status::ready) ReleaseAll();
+    touch.get();
+    ReleaseAll();
+  }
+
+  char *away_, *dirty_;
+};
+
+TEST_P(ReserveTest, ByDemandFramesAreFreedInABatchAndTheNextTouchesWaitForNoWrite) {
+  const auto is_fetch = [](const tier::Transfer& transfer) { return transfer.direction == Direction::kIn; };
+  mover_->SetPlan(nullptr, 5);
+  Step();
+  std::future<void> first = Touch(0);
+  StepUntilHeld(1);
+  // One for who waits, and with it as many as are kept free.
+  EXPECT_EQ(UnderWay(), std::vector<Direction>(1 + GetParam().kept, Direction::kOut));
+  Await(std::move(first));
+  for (int64_t i = 1; i <= GetParam().kept; ++i) {
+    std::future<void> next = Touch(static_cast<int>(i));
+    StepUntilHeld(1);
+    // The frame that it takes is made up for by a write, which is still under way when the touch has its bytes.
+    EXPECT_EQ(UnderWay(), (std::vector<Direction>{Direction::kIn, Direction::kOut}));
+    EXPECT_TRUE(tier_.ReleaseWhere(is_fetch)) << "touch " << i << " waits for a write";
+    Step();
+    EXPECT_EQ(next.wait_for(std::chrono::seconds(5)), std::future_status::ready) << "touch " << i;
+    Await(std::move(next));
+  }
+}
+
+TEST_P(ReserveTest, UnderAPlanOnlyWhatIsWaitedForIsFreed) {
+  std::future<void> touch = Touch(0);  // NewEvicted gives plans
+  StepUntilHeld(1);
+  EXPECT_EQ(UnderWay(), std::vector<Direction>{Direction::kOut});
+  Await(std::move(touch));
+}
+
+// No more than a sixteenth of the budget, however much was asked for.
+INSTANTIATE_TEST_SUITE_P(Asked, ReserveTest, ::testing::Values(Reserve{3, 3}, Reserve{4, 4}, Reserve{8, 4}),
+                         [](const auto& test) { return std::to_string(test.param.asked) + "Frames"; });
 
 }  // namespace
 }  // namespace thermocline::migrate

@@ -197,7 +197,7 @@ TEST_F(MoverTest, WhatIsReleasedAndWrittenBackAtOnceLeavesOutOfSight) {
 class BusyLinkTest : public MoverTest {
  protected:
   static constexpr int kMost = 4;
-  BusyLinkTest() : MoverTest(/*read_ahead=*/0, /*depth=*/64, kGranule * kMost) {}
+  BusyLinkTest() : MoverTest({.busy = kGranule * kMost}) {}
 };
 
 TEST_F(BusyLinkTest, AReleaseOvertakesItsOwnWriteBackThatStillWaits) {
@@ -233,7 +233,7 @@ TEST_F(BusyLinkTest, AReleaseOvertakesItsOwnWriteBackThatStillWaits) {
 class ReleasesTest : public MoverTest {
  protected:
   static constexpr int kReleased = 14, kDepth = 12;
-  ReleasesTest() : MoverTest(/*read_ahead=*/0, kDepth) {
+  ReleasesTest() : MoverTest({.depth = kDepth}) {
     for (int i = 0; i < kReleased; ++i) tensors_.push_back(New(static_cast<char>('a' + i)));
     for (char* const tensor : tensors_) actions_.release.push_back(Id(tensor));
     tier_.Hold(true);
