@@ -1,4 +1,5 @@
 // The documents' part of source_tree.h.
+#include <algorithm>
 #include <regex>
 
 #include "tests/project/lines.h"
@@ -40,7 +41,97 @@ void AddNameFaults(const fs::path& root, const fs::path& file, size_t index, con
   }
 }
 
+std::string TextOf(const fs::path& file) {
+  std::string text;
+  for (const std::string& line : LinesOf(file)) text += line + "\n";
+  return text;
+}
+
+// The string literals at `at`, one after another, as one; "" when there is none.
+std::string LiteralAt(const std::string& text, size_t at) {
+  std::string literal;
+  for (; (at = text.find_first_not_of(" \n", at)) != std::string::npos && text[at] == '"'; ++at) {
+    for (++at; at < text.size() && text[at] != '"'; ++at) {
+      if (text[at] == '\\') literal += text[at++];
+      literal += text[at];
+    }
+  }
+  return literal;
+}
+
+// Fewer letters say nothing.
+constexpr size_t kShortest = 15;
+
+// True when the message has the words of the span, but for those in capitals, in their order. After its end it may go
+// on with something else.
+bool IsSaidBy(const std::string& message, const std::string& span) {
+  static const std::regex kCapitals(R"(\b[A-Z][A-Z_]*\b)");
+  const std::sregex_token_iterator end;
+  size_t at = 0;
+  size_t length = 0;
+  for (std::sregex_token_iterator piece(span.begin(), span.end(), kCapitals, -1); piece != end; ++piece) {
+    if (at == message.size()) break;
+    at = message.find(piece->str(), at);
+    if (at == std::string::npos) return false;
+    at += piece->length();
+    length += piece->length();
+  }
+  return length >= kShortest;
+}
+
+std::vector<std::string> SpansOf(const std::string& text) {
+  static const std::regex kSpan(R"(`([^`\n]+)`)");
+  std::vector<std::string> spans;
+  for (std::sregex_iterator span(text.begin(), text.end(), kSpan), end; span != end; ++span)
+    spans.push_back((*span)[1]);
+  return spans;
+}
+
 }  // namespace
+
+Faults MessageFaults(const fs::path& root, const std::vector<std::string>& folders) {
+  const std::vector<std::string> spans = SpansOf(TextOf(root / "docs/troubleshooting.md"));
+  static const std::string kPrefix = "thermocline: ";
+  static const std::regex kSaid("\"" + kPrefix + "|\\bComplain\\(");
+  Faults faults;
+  for (const std::string& folder : folders) {
+    for (const fs::path& file : FilesBelow(root, folder, {".cc"})) {
+      const std::string text = TextOf(root / file);
+      for (std::sregex_iterator said(text.begin(), text.end(), kSaid), end; said != end; ++said) {
+        const bool is_literal = (*said)[0] != "Complain(";
+        std::string message = LiteralAt(text, is_literal ? said->position() : said->position() + said->length());
+        if (message.starts_with(kPrefix)) message = message.substr(kPrefix.size());
+        // What is handed on, such as a status, has its words elsewhere.
+        if (message.size() < kShortest) continue;
+        const auto says = [&message](const std::string& span) { return IsSaidBy(message, span); };
+        if (std::none_of(spans.begin(), spans.end(), says)) {
+          faults.push_back(Place(file, std::count(text.begin(), text.begin() + said->position(), '\n')) +
+                           ": docs/troubleshooting.md does not say what this means: " + message);
+        }
+      }
+    }
+  }
+  return faults;
+}
+
+Faults VariableFaults(const fs::path& root) {
+  static const std::regex kVariable(R"re("(THERMOCLINE_[A-Z_]+)")re");
+  const std::string documented = TextOf(root / "docs/tuning.md");
+  Faults faults;
+  for (const fs::path& file : FilesBelow(root, "src", {".cc"})) {
+    const std::vector<std::string> lines = LinesOf(root / file);
+    for (size_t i = 0; i < lines.size(); ++i) {
+      for (std::sregex_iterator name(lines[i].begin(), lines[i].end(), kVariable), end; name != end; ++name) {
+        const std::string variable = (*name)[1];
+        const std::regex row(std::string("`").append(variable).append("[`=]"));
+        if (!std::regex_search(documented, row)) {
+          faults.push_back(Place(file, i) + ": docs/tuning.md says nothing of " + variable);
+        }
+      }
+    }
+  }
+  return faults;
+}
 
 Faults DocumentFaults(const fs::path& root) {
   Faults faults;

@@ -54,6 +54,10 @@ TEST(Checkout, EverySkipSaysWhichMachineItNeeds) { ExpectNone(SkipFaults(kRoot))
 
 TEST(Documents, LinkAndNameOnlyWhatExists) { ExpectNone(DocumentFaults(kRoot)); }
 
+TEST(Documents, SayWhatEachMessageMeans) { ExpectNone(MessageFaults(kRoot, {"src/runtime", "src/adapters/preload"})); }
+
+TEST(Documents, NameEveryVariable) { ExpectNone(VariableFaults(kRoot)); }
+
 #ifdef THERMOCLINE_COMMAND
 TEST(Documents, NameOnlySubcommandsThatTheCommandHas) {
   std::map<std::string, bool> known;

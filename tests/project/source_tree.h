@@ -40,6 +40,14 @@ Faults SkipFaults(const std::filesystem::path& root);
 // Relative links of *.md that lead nowhere, and `code spans` that name a file below a top folder that doesn't exist.
 Faults DocumentFaults(const std::filesystem::path& root);
 
+// What programs say of their own accord: the string literals that begin with "thermocline: ", and those handed to
+// Complain, in the .cc files of `folders`. Each must have its words in a `code span` of docs/troubleshooting.md, where
+// words in capitals stand for any others.
+Faults MessageFaults(const std::filesystem::path& root, const std::vector<std::string>& folders);
+
+// The variables "THERMOCLINE_X" that the .cc files of src/ name in a string of their own, and docs/tuning.md does not.
+Faults VariableFaults(const std::filesystem::path& root);
+
 // Every "thermocline WORD" of the documents' code, WORD being a subcommand: "file:line" and WORD.
 struct CommandMention {
   std::string place;

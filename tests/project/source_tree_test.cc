@@ -116,6 +116,21 @@ TEST_F(SourceTree, ANamedFileThatDoesNotExistIsAFault) {
               ElementsAre(HasSubstr("a.md:1: names scripts/gone"), HasSubstr("a.md:3: names scripts/missing")));
 }
 
+TEST_F(SourceTree, AMessageThatTheDocumentsDoNotExplainIsAFault) {
+  Write("docs/troubleshooting.md", "| `the budget of SIZE is below the floor, SIZE` | raise it |\n");
+  Write("src/runtime/a.cc",
+        "Say(\"thermocline: the budget of %s is below \"\n    \"the floor, %s, set by\", a);\n"
+        "Say(\"thermocline: %s\", b);\n"
+        "Complain(\"the budget of \\\"%s\\\" is a lie\");\n");
+  EXPECT_THAT(MessageFaults(root_, {"src/runtime"}), ElementsAre(HasSubstr("src/runtime/a.cc:4: ")));
+}
+
+TEST_F(SourceTree, AVariableThatTheDocumentsDoNotNameIsAFault) {
+  Write("docs/tuning.md", "| `THERMOCLINE_FAST` | `THERMOCLINE_SLOWER=1` |\n");
+  Write("src/runtime/a.cc", "Get(\"THERMOCLINE_FAST\");\nGet(\"THERMOCLINE_SLOW\");\n");
+  EXPECT_THAT(VariableFaults(root_), ElementsAre(HasSubstr("src/runtime/a.cc:2: ")));
+}
+
 TEST_F(SourceTree, SubcommandsAreFoundInSpansAndBlocksAndNotInProse) {
   Write("a.md",
         "thermocline is a layer. Run `thermocline doctor`.\n\n    thermocline tiers --json\n```\nbuild/bin/thermocline "
