@@ -8,10 +8,14 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/demo_checkout.sh"
 make_checkout "$1" "$2" "${3:-user}"
 
+# The demo's groups below a folder, at any depth: they lie below the group of whoever runs it.
+groups_below() { find "$1" -type d -name 'thermocline-demo-*' 2>/dev/null | sort || true; }
+# The trees of groups that are mounted here.
+cgroup_mounts() { awk '$3 ~ /^cgroup2?$/ {print $2}' /proc/self/mounts | sort -u; }
 # What must be as it was, in a form that can be compared.
 state() {
   echo "swap:" && cut -d' ' -f1 /proc/swaps | sort
-  echo "cgroups:" && find /sys/fs/cgroup -maxdepth 4 -type d -name 'thermocline-demo-*' 2>/dev/null | sort
+  echo "cgroups:" && cgroup_mounts | while read -r mount; do groups_below "$mount"; done
   echo "settings:" && cat /proc/sys/vm/swappiness /proc/sys/vm/overcommit_memory /proc/sys/vm/max_map_count \
     /sys/kernel/mm/transparent_hugepage/enabled 2>/dev/null
   echo "files:" && find "$slow" /var/tmp -maxdepth 1 -name 'thermocline-demo-swap*' 2>/dev/null | sort
@@ -43,6 +47,34 @@ all_gone() {
   done
   return 1
 }
+
+# A group that is left is found, however deep it lies: in a folder, and as root among the machine's own groups.
+check_depths() {
+  local top=$1 parent=$1 left depth
+  for depth in 1 2 3 4 5 6 7 8; do
+    left=$parent/thermocline-demo-$$-left
+    mkdir "$left"
+    grep -qxF "$left" <<<"$(groups_below "$top")" || fail "a group that was left $depth deep in $top is not found"
+    rmdir "$left"
+    parent=$parent/thermocline-test-$$
+    mkdir "$parent"
+  done
+  while [ "$parent" != "$top" ]; do
+    rmdir "$parent"
+    parent=$(dirname "$parent")
+  done
+  [ "$failures" != 0 ] || echo "ok: groups are found at every depth below $top"
+}
+mkdir "$work/groups"
+: >"$work/output"
+check_depths "$work/groups"
+if [ "$who" = root ]; then
+  for mount in $(cgroup_mounts); do
+    [ -w "$mount" ] || continue
+    check_depths "$mount"
+    break
+  done
+fi
 
 # A group of its own with default signals, as a terminal gives a command.
 set -m
