@@ -53,6 +53,7 @@ case $version in
   *) expected_soname=libthermocline.so.${version%%.*} ;;
 esac
 [ "$soname" = "$expected_soname" ] || fail "the SONAME is '$soname', not $expected_soname"
+# shellcheck disable=SC2016  # Markdown's backticks
 documented=$(sed -n 's/^At run time `libthermocline.so` needs //p' "$(dirname "$header")/../../docs/dependencies.md" |
   grep -o '`lib[a-z]*`' | tr -d '`' | sort -u)
 needed=$(readelf -d "$library" | sed -n 's/.*NEEDED.*\[\(.*\)\.so.*/\1/p' | sed 's/_.*//' |

@@ -78,7 +78,7 @@ if [ -n "$torch" ]; then
   place=()
   if [ "$torch" != /usr ]; then
     torch_lib=$(dirname "$(find "$torch/lib" -name libtorch_cpu.so -print -quit)")
-    place=(-isystem "$torch/include" -L"$torch_lib" "-Wl,-rpath,$torch_lib" -Wl,--allow-shlib-undefined)
+    place=(-isystem "$torch/include" -L"$torch_lib" "-Wl,-rpath,$torch_lib" "-Wl,--allow-shlib-undefined")
   fi
   {
     printf '%s\n' '#include <stdio.h>' '#include <ATen/ops/ones.h>' '#include <thermocline/torch.h>' \
