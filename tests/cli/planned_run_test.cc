@@ -9,6 +9,7 @@
 #include "src/plan/rebase.h"
 #include "src/trace/trace_file.h"
 #include "tests/cli/cli_fixture.h"
+#include "tests/runtime/known_link.h"
 #include "tests/runtime/network_on_runtime.h"
 
 namespace thermocline::testing {
@@ -27,7 +28,7 @@ class PlannedRun : public Cli {
     raw.slow = "emulated:in=2GB/s,out=2GB/s";
     raw.granule_bytes = kNetworkGranule.count();
     raw.plan_in = plan;
-    auto runtime = runtime::Runtime::Create(*ReadSettings(raw, [](const char*) { return std::nullopt; }));
+    auto runtime = runtime::Runtime::Create(SettingsWithKnownLink(raw));
     EXPECT_TRUE(runtime.ok()) << runtime.status();
     return *std::move(runtime);
   }

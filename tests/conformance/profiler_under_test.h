@@ -5,7 +5,6 @@
 
 #include <array>
 #include <memory>
-#include <optional>
 #include <set>
 #include <utility>
 
@@ -15,6 +14,7 @@
 #include "src/runtime/page_recorder.h"
 #include "src/runtime/runtime.h"
 #include "src/tier/tier_spec.h"
+#include "tests/runtime/known_link.h"
 
 namespace thermocline {
 
@@ -108,7 +108,7 @@ class ProfilerConformance : public ::testing::TestWithParam<const char*> {
     raw.slow = "emulated:in=2GB/s,out=2GB/s";
     raw.granule_bytes = KiB(64).count();
     raw.profiler = GetParam();
-    auto runtime = runtime::Runtime::Create(*ReadSettings(raw, [](const char*) { return std::nullopt; }));
+    auto runtime = runtime::Runtime::Create(SettingsWithKnownLink(raw));
     EXPECT_TRUE(runtime.ok()) << runtime.status();
     return *std::move(runtime);
   }

@@ -13,6 +13,7 @@
 
 #include "src/plan/plan_file.h"
 #include "src/runtime/runtime.h"
+#include "tests/runtime/known_link.h"
 
 namespace thermocline {
 namespace {
@@ -26,7 +27,7 @@ std::unique_ptr<runtime::Runtime> SmallRuntime(const std::string& plan = "") {
   raw.slow = "emulated:in=2GB/s,out=2GB/s";
   raw.granule_bytes = KiB(64).count();
   raw.plan_in = plan;
-  return *runtime::Runtime::Create(*ReadSettings(raw, [](const char*) { return std::nullopt; }));
+  return *runtime::Runtime::Create(SettingsWithKnownLink(raw));
 }
 
 class Hooks : public ::testing::Test {

@@ -5,12 +5,12 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "src/runtime/runtime.h"
+#include "tests/runtime/known_link.h"
 #include "tests/runtime/small_network.h"
 
 namespace thermocline {
@@ -27,7 +27,7 @@ inline runtime::Settings SmallSettings(const std::string& slow, Bytes fast, cons
   raw.planner = planner;
   raw.granule_bytes = kNetworkGranule.count();
   raw.kernel_faults = kernel_faults;
-  runtime::Settings settings = *ReadSettings(raw, [](const char*) { return std::nullopt; });
+  runtime::Settings settings = SettingsWithKnownLink(raw);
   settings.held_frames = true;
   return settings;
 }

@@ -21,8 +21,10 @@ absl::StatusOr<Settings> Read(const std::string& fast, const os::MemoryLimit& me
   RawSettings raw;
   raw.fast = fast;
   raw.slow = "emulated:in=2GB/s,out=2GB/s";
-  return ReadSettings(
-      raw, [](const char*) { return std::nullopt; }, memory);
+  const auto known_link = [](const std::string& name) {
+    return name == "THERMOCLINE_LINK" ? std::optional<std::string>("in=2GB/s,out=2GB/s") : std::nullopt;
+  };
+  return ReadSettings(raw, known_link, memory);
 }
 
 TEST(TheFastBudget, IsFourFifthsOfWhatTheProcessMayUse) {

@@ -12,6 +12,7 @@
 #include "src/base/clock.h"
 #include "src/plan/plan_file.h"
 #include "src/runtime/runtime.h"
+#include "tests/runtime/known_link.h"
 
 namespace thermocline::runtime {
 namespace {
@@ -24,7 +25,7 @@ std::unique_ptr<Runtime> Unmarked(const std::string& slow, const std::string& pl
   raw.slow = slow;
   raw.plan_in = plan;
   raw.granule_bytes = kGranule.count();
-  auto runtime = Runtime::Create(*ReadSettings(raw, [](const char*) { return std::nullopt; }));
+  auto runtime = Runtime::Create(SettingsWithKnownLink(raw));
   EXPECT_TRUE(runtime.ok()) << runtime.status();
   (*runtime)->FollowRhythm(/*says=*/true);
   return *std::move(runtime);
