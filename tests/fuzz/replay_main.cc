@@ -1,5 +1,6 @@
-// Runs a fuzz target without a fuzzer: over its corpus, over every prefix of it, and over some thousand mutations that
-// are the same each time. When the target dies, its input goes to stderr.
+// Runs a fuzz target without a fuzzer: over its corpus, over every prefix of it, and over some thousand mutations,
+// which are others each day: their seed is the date (UTC, as 20260131), or THERMOCLINE_FUZZ_SEED where that is set, and
+// is said. When the target dies, its input goes to stderr, with the seed by which it comes again.
 //
 // usage: NAME CORPUS_FOLDER [MUTATIONS]
 #include <signal.h>
@@ -9,6 +10,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -21,10 +23,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 namespace {
 
 const std::string* current = nullptr;  // what the target is looking at
+std::string how_again;
 
 void ShowInputAndDie(int signal) {
   if (current != nullptr) {
-    for (const std::string& text : {std::string("the target died of this input:\n"), *current, std::string("\n")}) {
+    for (const std::string& text : {std::string("the target died of this input:\n"), *current, how_again}) {
       if (write(STDERR_FILENO, text.data(), text.size()) < 0) break;
     }
   }
@@ -48,9 +51,24 @@ std::vector<std::string> ReadCorpus(const char* folder) {
   return corpus;
 }
 
+// False when THERMOCLINE_FUZZ_SEED is no number.
+bool ReadSeed(uint32_t* seed) {
+  const char* const given = std::getenv("THERMOCLINE_FUZZ_SEED");
+  if (given == nullptr || *given == '\0') {
+    const std::time_t now = std::time(nullptr);
+    std::tm day = {};
+    gmtime_r(&now, &day);
+    *seed = static_cast<uint32_t>((day.tm_year + 1900) * 10000 + (day.tm_mon + 1) * 100 + day.tm_mday);
+    return true;
+  }
+  char* end = nullptr;
+  *seed = static_cast<uint32_t>(std::strtoul(given, &end, 10));
+  return *end == '\0';
+}
+
 class Mutator {
  public:
-  explicit Mutator(const std::vector<std::string>& corpus) : corpus_(corpus) {}
+  Mutator(const std::vector<std::string>& corpus, uint32_t seed) : corpus_(corpus), random_(seed) {}
 
   std::string Next() {
     std::string input = corpus_[Below(corpus_.size())];
@@ -119,7 +137,7 @@ class Mutator {
   }
 
   const std::vector<std::string>& corpus_;
-  std::minstd_rand random_{20};
+  std::minstd_rand random_;
 };
 
 }  // namespace
@@ -129,6 +147,12 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: %s CORPUS_FOLDER [MUTATIONS]\n", argv[0]);
     return 2;
   }
+  uint32_t seed = 0;
+  if (!ReadSeed(&seed)) {
+    std::fprintf(stderr, "THERMOCLINE_FUZZ_SEED is a number, not '%s'\n", std::getenv("THERMOCLINE_FUZZ_SEED"));
+    return 2;
+  }
+  how_again = "\nto see it again: THERMOCLINE_FUZZ_SEED=" + std::to_string(seed) + "\n";
   struct sigaction action = {};
   action.sa_handler = ShowInputAndDie;
   action.sa_flags = static_cast<int>(SA_RESETHAND | SA_NODEFER);
@@ -144,8 +168,8 @@ int main(int argc, char** argv) {
     Run(input);
   }
   const int mutations = argc > 2 ? std::atoi(argv[2]) : 5000;
-  Mutator mutator(corpus);
+  Mutator mutator(corpus, seed);
   for (int i = 0; i < mutations; ++i) Run(mutator.Next());
-  std::printf("%zu inputs and %d mutations of them\n", corpus.size(), mutations);
+  std::printf("%zu inputs and %d mutations of them by the seed %u\n", corpus.size(), mutations, seed);
   return 0;
 }
