@@ -138,13 +138,15 @@ def environment(row: str) -> dict[str, str] | None:
 def run_whole(command: list[str], env: dict[str, str], counted: int = COUNTED) -> tuple[float, list[str]]:
     """Seconds of a step, the median of the last ones, and what was said of them; a step ends where its line comes."""
     ends, lines = [], []
-    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as child:
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as child:
         for line in child.stdout:
             if line.startswith("step "):
                 ends.append(time.monotonic())
                 lines.append(line)
     if child.returncode != 0:
         sys.exit(f"examples: {' '.join(command)} ended with {child.returncode}")
+    if len(ends) <= counted:
+        sys.exit(f"examples: {' '.join(command)} said that {len(ends)} steps ended; more than {counted} are counted")
     return common.median([b - a for a, b in zip(ends, ends[1:])][-counted:]), lines
 
 

@@ -1,8 +1,9 @@
-"""What smaller granules cost or save: step times of the examples at small budgets, with granules of 1 MiB and 512 KiB over 2 MiB.
+"""What smaller granules cost or save: the examples' step times at small budgets, with granules of 1 MiB and 512 KiB over
+2 MiB.
 
 Each round runs each program once with each size, from start to end, and counts the last steps. Smaller granules move fewer
 bytes, as tensors fill them better; without huge pages addresses take longer to look up, and moving takes more of the
-kernel's time. About 6 minutes at 5 rounds.
+kernel's time. About 12 minutes at 5 rounds.
 """
 from __future__ import annotations
 
@@ -49,7 +50,8 @@ def main() -> int:
         for size in SIZES[1:]:
             ratios = [a / b for a, b in zip(rows[size], rows[SIZES[0]])]
             low, high = common.interval(ratios)
-            figures.append(common.Figure(f"{name}: {size} over {SIZES[0]}", common.median(ratios), None, note=f"[{low:.3f}, {high:.3f}]"))
+            figures.append(common.Figure(f"{name}: {size} over {SIZES[0]}", common.median(ratios), None,
+                                         note=f"[{low:.3f}, {high:.3f}]"))
     return common.report(flags, "granules", figures, turns, needs=5, seconds=seconds)
 
 

@@ -2,8 +2,9 @@
 
 1. As root with memory cgroups: the demo runs to its end, swap forbidden, under a limit of budget + B0 + 1%, B0 the
    smallest, over the allocator rows, of the group's peak less the tensors' peak.
-2. Without privilege, as nobody where this runs as root: the process is stopped a few times a second, and what is resident of its arena, the blocks of its
-   memory files and what the page cache holds of its slow file are summed; never above the budget.
+2. Without privilege, as nobody where this runs as root: the process is stopped a few times a second, and what is resident
+   of its arena, the blocks of its memory files and what the page cache holds of its slow file are summed; never above the
+   budget.
 3. Bookkeeping bytes per byte managed, and, apart from it, what the kernel's page tables take.
 
 About 4 minutes.
@@ -87,10 +88,22 @@ def page_table_bytes(pid: int) -> int:
         return sum(int(line.split()[1]) * 1024 for line in status if line.startswith("VmPTE:"))
 
 
+def unprivileged() -> dict:
+    """What makes a child nobody's, where this is root."""
+    return {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
+
+
+def check_reach(program: str) -> None:
+    try:
+        subprocess.run([program, "--help"], check=True, stdout=subprocess.DEVNULL, **unprivileged())
+    except PermissionError:
+        raise SystemExit(f"memory: nobody may not run {program}, as a folder above it is closed to others; put the checkout "
+                         "elsewhere") from None
+
+
 def watch(command: list[str]) -> tuple[int, int]:
-    """Runs the command as nobody; the most seen of its arena, memory files and cached slow file, and of its page tables."""
-    nobody = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, **nobody)
+    """Runs the command unprivileged; the most seen of its arena, memory files and cached slow file, and of its page tables."""
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, **unprivileged())
     most = tables = 0
     while child.poll() is None:
         os.kill(child.pid, signal.SIGSTOP)  # frames move from place to place: count them while they rest
@@ -113,6 +126,7 @@ def main() -> int:
     p.add_argument("--budgets", default="20,50", help="percent of the peak")
     flags = p.parse_args()
     budgets = [int(b) for b in flags.budgets.split(",")]
+    check_reach(f"{flags.bin}/thermocline_demo")
     rows = ["tcmalloc", "jemalloc", "mimalloc"] + [f"limited-{b}" for b in budgets]
     flags.counted = 1
     result = common.run_rows(flags, "memory", rows, pairs=1)
@@ -131,7 +145,8 @@ def main() -> int:
             most, tables = watch([f"{flags.bin}/thermocline_demo", "--allocator", "thermocline", "--fast", str(budget),
                                   "--slow", flags.slow, "--steps", "5", "--json", str(out)] +
                                  (["--width", "32"] if flags.quick else []))
-            figures.append(common.Figure(f"{b}%: arena, memory files and cached slow file over budget", most / budget, 1,
+            runtime = json.loads(out.read_text())["runtime"]
+        figures.append(common.Figure(f"{b}%: arena, memory files and cached slow file over budget", most / budget, 1,
                                      note=f"{most / 1e6:.1f} of {budget / 1e6:.1f} MB, sampled"))
         figures.append(common.Figure(f"{b}%: bookkeeping over bytes managed",
                                      100 * runtime["metadata_bytes"] / result["peak_bytes"], 0.5, 0.1, unit="%",
