@@ -28,7 +28,7 @@ class AccessGate {
   virtual int Arm(char* at, Bytes size) = 0;
   // A part of an armed granule, whole pages: reads go through now and, after a write, writes too.
   virtual int Open(char* at, Bytes size, os::FaultAccess access) = 0;
-  // A whole granule: every touch faults again.
+  // An armed granule, or whole pages of one: every touch faults again.
   virtual int Close(char* at, Bytes size) = 0;
   // It is watched no more: inaccessible, and may move.
   virtual int Disarm(char* at, Bytes size) = 0;

@@ -195,6 +195,8 @@ class Residency final : public os::FaultHandler, public os::WatchedFaultHandler 
   };
   ProfilingStats profiling_stats() const { return profiling_stats_; }
   void CloseOpened();  // a new layer: every touch counts again
+  // A tensor is born in whole pages that the touches of one before it have opened: its own count.
+  void CloseLocked(char* begin, Bytes size);
   void Disarm();
 
   // ---- Fork. Between Prepare and one of the others no other thread changes anything here.

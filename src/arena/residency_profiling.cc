@@ -159,6 +159,19 @@ void Residency::CloseOpened() {
   opened_head_ = kept;
 }
 
+void Residency::CloseLocked(char* begin, Bytes size) {
+  const Range range = RangeOf(begin, size);
+  for (uint32_t i = range.first.value(); i <= range.last.value(); ++i) {
+    const Granule& granule = table_[GranuleId(i)];
+    if (!granule.opened || !granule.armed || granule.presence.load() != Presence::kMapped || granule.pins != 0)
+      continue;
+    char* const at = std::max(begin, AddressOf(GranuleId(i)));
+    char* const end = std::min(begin + size.count(), AddressOf(GranuleId(i)) + granule_bytes().count());
+    // Where there is no room for another mapping it stays open, and unseen.
+    GateOf(granule).Close(at, Bytes(end - at));
+  }
+}
+
 void Residency::Disarm() {
   Lock lock(*this);
   recorder_ = nullptr;

@@ -59,6 +59,7 @@ void StepRecorder::OnAllocate(uint64_t serial, char* address, Bytes requested, B
     index_of_.erase(inserted.first);
     throw;
   }
+  residency_.CloseLocked(address, rounded);
   ++events_;
   profile_.tensors.push_back(std::move(tensor));
 }

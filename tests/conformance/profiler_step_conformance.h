@@ -61,6 +61,46 @@ TEST_P(ProfilerConformance, AProfiledStepBeyondTheBudgetSeesEachLayersTensors) {
   }
 }
 
+// Where one tensor dies and another is born in its place within a layer, each is seen with its own touches: scratch
+// memory of an operator, and then its result.
+TEST_P(ProfilerConformance, ATensorBornInADeadOnesPagesIsSeenWithItsOwnTouches) {
+  auto runtime = MakeRuntime();
+  // Beside it, in the same granule: what is open there stays as it is.
+  auto* const neighbour = static_cast<char*>(runtime->Allocate(KiB(128), Bytes(64)));
+  constexpr Bytes kBytes = KiB(64);
+  char* result = nullptr;
+  bool same_place = false;
+  for (int step = 0; step < 2; ++step) {
+    ASSERT_TRUE(runtime->BeginStep().ok());
+    ASSERT_TRUE(runtime->AddLayer("operator").ok());
+    Write(neighbour, 1);
+    auto* const scratch = static_cast<char*>(runtime->Allocate(kBytes, Bytes(64)));
+    std::memset(scratch, 1, kBytes.count());
+    runtime->Free(scratch);
+    result = static_cast<char*>(runtime->Allocate(kBytes, Bytes(64)));
+    same_place = result == scratch;
+    std::memset(result, 2, kBytes.count());
+    ASSERT_TRUE(runtime->AddLayer("reader").ok());
+    for (int64_t at = 0; at < kBytes.count(); at += kPage) EXPECT_EQ(Read(result + at), 2);
+    runtime->Free(result);
+    ASSERT_TRUE(runtime->EndStep().ok());
+  }
+  ASSERT_TRUE(same_place) << "the test needs it";
+  ASSERT_NE(runtime->current_shape(), nullptr);
+  const std::vector<profile::Tensor>& tensors = runtime->current_shape()->profile.tensors;
+  ASSERT_EQ(tensors.size(), 3u);
+  ASSERT_EQ(tensors[0].accesses.size(), 1u);
+  EXPECT_EQ(tensors[0].accesses[0].pages, 1);
+  ASSERT_EQ(tensors[1].accesses.size(), 1u) << "scratch";
+  EXPECT_EQ(tensors[1].accesses[0].pages, kBytes.count() / kPage);
+  ASSERT_EQ(tensors[2].accesses.size(), 2u);
+  EXPECT_EQ(tensors[2].accesses[0].layer, LayerId(1));
+  EXPECT_TRUE(tensors[2].accesses[0].overwrite);
+  EXPECT_EQ(tensors[2].accesses[0].pages, kBytes.count() / kPage);
+  EXPECT_EQ(tensors[2].accesses[1].layer, LayerId(2));
+  EXPECT_FALSE(tensors[2].accesses[1].write);
+}
+
 TEST_P(ProfilerConformance, AForkInAProfiledStepShowsEachSideItsOwnBytes) {
   auto runtime = MakeRuntime();
   std::vector<char*> tensors;
