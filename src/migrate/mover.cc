@@ -1,9 +1,8 @@
 #include "src/migrate/mover.h"
 
-#include <sched.h>
-
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <limits>
 #include <new>
 #include <utility>
@@ -19,6 +18,7 @@ Mover::Mover(Residency& residency, tier::BlockTier& tier, const Clock& clock, co
   outgoing_.reserve(residency.frames().limit());
   completions_.reserve(tier.max_in_flight());
   fetching_.reserve(tier.max_in_flight());
+  flights_.reserve(tier.max_in_flight());
   residency_.SetDemandSink(this);
 }
 
@@ -183,9 +183,7 @@ void Mover::ReserveLocked() {
 
 void Mover::TurnLocked() {
   ReserveLocked();
-  CountQueuedLocked();
   FinishAllLocked();
-  left_in_flight_ = in_flight_;
   if (pause_.load() || stop_.load()) return;  // only what is in flight still ends
   try {
     TakeNewLayersLocked();
@@ -204,16 +202,28 @@ void Mover::TurnLocked() {
   if (over > 0) MakeRoomLocked(over);
 }
 
-void Mover::CountQueuedLocked() {
-  // A queue that is short at first may have run dry before it was filled again.
-  queued_ = left_in_flight_ >= options_.queued_depth;
-  if (left_in_flight_ == 0 && in_flight_ == 0) return;
+// Before in_flight_ changes.
+void Mover::CountQueued() {
   const int64_t now = clock_.NowNanos();
-  if (queued_) stats_.queued_nanos += now - left_nanos_;
-  left_nanos_ = now;
+  if (in_flight_ >= options_.queued_depth) queued_nanos_ += now - counted_nanos_;
+  counted_nanos_ = now;
+}
+
+// What the transfer has moved while others queued, by that share of its time. A disk ends what it was given together
+// all at once: were each counted whole from the one before it on, all but the first would have taken no time.
+Bytes Mover::EndFlight(GranuleId id) {
+  const auto found =
+      std::find_if(flights_.begin(), flights_.end(), [id](const Flight& flight) { return flight.granule == id; });
+  if (found == flights_.end()) return Bytes(0);
+  const double lived = static_cast<double>(std::max<int64_t>(counted_nanos_ - found->began_nanos, 1));
+  const double share = static_cast<double>(queued_nanos_ - found->queued_nanos) / lived;
+  flights_.erase(found);
+  return Bytes(std::llround(static_cast<double>(residency_.granule_bytes().count()) * std::min(share, 1.0)));
 }
 
 void Mover::FinishAllLocked() {
+  CountQueued();
+  stats_.queued_nanos = queued_nanos_;
   for (const tier::Completion& completion : completions_) {
     --in_flight_;
     RecordEnd(completion);
@@ -534,15 +544,17 @@ void Mover::SubmitAll() {
   // Outside the lock: starting a transfer pins its pages, which takes a while.
   while (!outgoing_.empty()) {
     ReserveFor(completions_, in_flight_ + outgoing_.size());
+    CountQueued();
     const int taken = tier_.Submit(outgoing_);
+    for (int i = 0; i < taken; ++i) {
+      flights_.push_back({GranuleId(static_cast<uint32_t>(outgoing_[i].tag)), counted_nanos_, queued_nanos_});
+    }
     in_flight_ += taken;
     outgoing_.erase(outgoing_.begin(), outgoing_.begin() + taken);
     if (outgoing_.empty()) return;
     // More than the tier takes at once: as places become free.
     tier_.Reap(&completions_, -1);
     Residency::Lock lock(residency_);
-    queued_ = false;
-    left_in_flight_ = 0;
     ReserveLocked();
     FinishAllLocked();
   }
@@ -573,10 +585,11 @@ void Mover::RecordStart(const tier::Transfer& transfer, bool demanded, int64_t i
 
 void Mover::RecordEnd(const tier::Completion& completion) {
   const GranuleId id(static_cast<uint32_t>(completion.tag));
+  const Bytes queued = EndFlight(id);
   if (completion.error == 0) {
     const bool in = residency_.GranuleLocked(id).presence.load() == arena::Presence::kFetching;
     (in ? stats_.bytes_in : stats_.bytes_out) += residency_.granule_bytes();
-    if (queued_) (in ? stats_.queued_in : stats_.queued_out) += residency_.granule_bytes();
+    (in ? stats_.queued_in : stats_.queued_out) += queued;
   }
   if (!recording_.load(std::memory_order_relaxed)) return;
   const auto found = std::find_if(open_records_.begin(), open_records_.end(),

@@ -72,8 +72,8 @@ struct MoverStats {
   int64_t demand_fetches = 0;
   int64_t planned_fetches = 0;
   int64_t skipped_actions = 0;  // planned moves that the real state did not allow or need
-  // What was moved while at least `queued_depth` transfers were in flight, and how long that was: the link's speed, as
-  // it never ran dry then.
+  // How long at least `queued_depth` transfers were in flight, and what was moved in that time: the link's speed, as it
+  // never ran dry then. A transfer that was under way before or after that too has moved a part of its bytes in it.
   Bytes queued_in;
   Bytes queued_out;
   int64_t queued_nanos = 0;
@@ -125,6 +125,13 @@ class Mover final : public arena::DemandSink {
     int64_t issued_nanos;
   };
 
+  // A transfer that the tier has taken: when, and what queued_nanos_ was then.
+  struct Flight {
+    GranuleId granule;
+    int64_t began_nanos;
+    int64_t queued_nanos;
+  };
+
   // A fetch under way that someone waits for from this layer on.
   struct Fetching {
     GranuleId granule;
@@ -140,7 +147,8 @@ class Mover final : public arena::DemandSink {
   void SayNoMemory();
   std::optional<Bytes> CachedIfDue();
   void FinishAllLocked();
-  void CountQueuedLocked();
+  void CountQueued();
+  Bytes EndFlight(GranuleId id);
   void TakeNewLayersLocked();
   void AdoptPlanLocked();
   void TakeActionsLocked(int64_t position);
@@ -200,10 +208,10 @@ class Mover final : public arena::DemandSink {
   std::vector<tier::Completion> completions_;  // with room for all in flight
   std::vector<MoveRecord> open_records_;
   std::vector<Fetching> fetching_;
+  std::vector<Flight> flights_;  // with room for all that the tier takes
   int in_flight_ = 0;
-  int left_in_flight_ = 0;      // when completions were last taken, after them
-  int64_t left_nanos_ = 0;      // when that was
-  bool queued_ = false;         // the link was busy from then until these completions
+  int64_t counted_nanos_ = 0;   // when in_flight_ last changed
+  int64_t queued_nanos_ = 0;    // that the link was busy, up to then
   int64_t uncounted_ = 0;       // transfers that have ended since the cache was counted
   int64_t next_try_nanos_ = 0;  // while all writes fail
   bool retry_soon_ = false;     // something is to be tried again without being asked for

@@ -61,6 +61,7 @@ class MoverTest : public ::testing::Test {
     Bytes busy = MoverOptions().busy;
     int frames = kFrames;
     int64_t reserve = MoverOptions().reserve;
+    const Clock* clock = &MonotonicClock();  // the mover's
   };
 
   MoverTest() : MoverTest(Setup()) {}
@@ -78,7 +79,7 @@ class MoverTest : public ::testing::Test {
     mover_options.reserve = setup.reserve;
     mover_options.failure_pause_nanos = 1'000'000;
     mover_options.on_trouble = [this](const absl::Status& trouble) { troubles_.emplace_back(trouble.message()); };
-    mover_ = std::make_unique<Mover>(*residency_, tier_, MonotonicClock(), mover_options);
+    mover_ = std::make_unique<Mover>(*residency_, tier_, *setup.clock, mover_options);
   }
 
   // A tensor of one granule, filled with the byte.

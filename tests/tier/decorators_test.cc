@@ -16,6 +16,7 @@
 #include "src/tier/emulated_tier.h"
 #include "src/tier/measure_link.h"
 #include "src/tier/verifying_tier.h"
+#include "tests/base/hand_clock.h"
 #include "tests/tier/failing_tier.h"
 #include "tests/tier/frames.h"
 #include "tests/tier/held_tier.h"
@@ -24,12 +25,6 @@ namespace thermocline::tier {
 namespace {
 
 constexpr Bytes kGranule = KiB(64);
-
-class HandClock : public Clock {
- public:
-  int64_t NowNanos() const override { return now; }
-  std::atomic<int64_t> now{1'000'000};
-};
 
 // 65536 B/s x 1e6: a granule takes one microsecond.
 EmulatedTierOptions OneMicrosecond(const Clock* clock, bool full_duplex, double latency) {

@@ -13,6 +13,7 @@
 #include <tuple>
 #include <vector>
 
+#include "tests/base/hand_clock.h"
 #include "tests/tier/file_tier_fixture.h"
 
 namespace thermocline::tier {
@@ -122,12 +123,7 @@ TEST(FileTierTest, AGranuleOfSeveralPiecesIsWholeOrFailed) {
 }
 
 TEST(FileTierTest, PastTheDaysWritesItKeepsReadingButWritesNoMoreUntilTomorrow) {
-  class HandClock : public Clock {
-   public:
-    int64_t NowNanos() const override { return now; }
-    int64_t now = 0;
-  };
-  HandClock clock;
+  HandClock clock(0);
   FileTierOptions options = Options();
   options.clock = &clock;
   options.daily_write_cap = KiB(64) * 3;
