@@ -70,4 +70,37 @@ void HandlerMask(void);
 void WildPointer(void);
 void SentSignal(void);
 
+/* All of these, for a program's table: each is tried with either library in front of the C library. */
+/* clang-format off */
+#define CALL_SCENARIOS \
+  {"RawCall", RawCall}, \
+  {"Reads", Reads}, \
+  {"Writes", Writes}, \
+  {"Streams", Streams}, \
+  {"StreamBuffer", StreamBuffer}, \
+  {"Sockets", Sockets}, \
+  {"RandomBytes", RandomBytes}, \
+  {"ReadWithFullBudget", ReadWithFullBudget}, \
+  {"ShortReads", ShortReads}, \
+  {"FileReads", FileReads}, \
+  {"FileWrites", FileWrites}, \
+  {"StreamReads", StreamReads}, \
+  {"StreamBuffers", StreamBuffers}, \
+  {"Datagrams", Datagrams}, \
+  {"Messages", Messages}, \
+  {"CheckedBuffers", CheckedBuffers}, \
+  {"MaskCalls", MaskCalls}, \
+  {"WaitCalls", WaitCalls}, \
+  {"MaskOfAThreadToCome", MaskOfAThreadToCome}, \
+  {"HandlerBefore", HandlerBefore}, \
+  {"HandlerAfter", HandlerAfter}, \
+  {"HandlerSeen", HandlerSeen}, \
+  {"BlockedEverything", BlockedEverything}, \
+  {"BlockedInAThread", BlockedInAThread}, \
+  {"OldHandlerAfter", OldHandlerAfter}, \
+  {"HandlerMask", HandlerMask}, \
+  {"WildPointer", WildPointer}, \
+  {"SentSignal", SentSignal}
+/* clang-format on */
+
 #endif /* THERMOCLINE_TESTS_ADAPTERS_CALLS_SCENARIO_H_ */

@@ -3,6 +3,7 @@
 #include "tests/adapters/preload/memory_scenarios.h"
 
 static const struct Scenario kScenarios[] = {
+    CALL_SCENARIOS,
     {"Integrity", Integrity},
     {"Threads", Threads},
     {"Resizing", Resizing},
@@ -16,34 +17,6 @@ static const struct Scenario kScenarios[] = {
     {"ThreadStack", ThreadStack},
     {"Overflows", Overflows},
     {"Rhythm", Rhythm},
-    {"RawCall", RawCall},
-    {"Reads", Reads},
-    {"Writes", Writes},
-    {"Streams", Streams},
-    {"StreamBuffer", StreamBuffer},
-    {"Sockets", Sockets},
-    {"RandomBytes", RandomBytes},
-    {"ReadWithFullBudget", ReadWithFullBudget},
-    {"ShortReads", ShortReads},
-    {"FileReads", FileReads},
-    {"FileWrites", FileWrites},
-    {"StreamReads", StreamReads},
-    {"StreamBuffers", StreamBuffers},
-    {"Datagrams", Datagrams},
-    {"Messages", Messages},
-    {"CheckedBuffers", CheckedBuffers},
-    {"HandlerBefore", HandlerBefore},
-    {"HandlerAfter", HandlerAfter},
-    {"HandlerSeen", HandlerSeen},
-    {"BlockedEverything", BlockedEverything},
-    {"BlockedInAThread", BlockedInAThread},
-    {"MaskCalls", MaskCalls},
-    {"WaitCalls", WaitCalls},
-    {"MaskOfAThreadToCome", MaskOfAThreadToCome},
-    {"OldHandlerAfter", OldHandlerAfter},
-    {"HandlerMask", HandlerMask},
-    {"WildPointer", WildPointer},
-    {"SentSignal", SentSignal},
 };
 
 int main(int argc, char** argv) {
