@@ -2,7 +2,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
+#include <iterator>
 #include <memory>
+#include <thread>
 #include <vector>
 
 #include "src/os/memory.h"
@@ -50,6 +54,28 @@ TEST(Budget, ThatIsLoweredBelowThatStillTrainsTheSame) {
   ASSERT_TRUE(runtime->SetBudget(kNetworkGranule * 7).ok());
   EXPECT_LE(runtime->Stats().fast, kNetworkGranule * 7);
   for (; step < 8; ++step) EXPECT_EQ(network.Step(step), expected[step]);
+}
+
+// By another thread, around the size from which on it is planned, while steps run.
+TEST(Budget, ThatChangesAllTheTimeTrainsTheSame) {
+  constexpr int kSteps = 24;
+  const std::vector<double> expected = Losses(OnMalloc(), std::vector<int>(kSteps, 1));
+  const auto runtime = Make(kNetworkGranule * 6);
+  ASSERT_NE(runtime, nullptr);
+  std::atomic<bool> over{false};
+  std::thread changes([&] {
+    for (int i = 0; !over; ++i) {
+      constexpr int64_t kGranules[] = {48, 7, 96, 8, 6, 64};
+      EXPECT_TRUE(runtime->SetBudget(kNetworkGranule * kGranules[i % std::ssize(kGranules)]).ok());
+      std::this_thread::sleep_for(std::chrono::milliseconds(i % 7));
+    }
+  });
+  SmallNetwork network(On(*runtime), kNetworkLayers, kNetworkWidth);
+  for (int step = 0; step < kSteps; ++step) EXPECT_EQ(network.Step(step), expected[step]) << step;
+  over = true;
+  changes.join();
+  EXPECT_GT(runtime->Stats().profiles, 0);
+  EXPECT_LE(runtime->Stats().peak_fast, kNetworkGranule * 96);
 }
 
 // Each frame may be a mapping of its own. What would need more than the system allows is refused, and nothing changes.
