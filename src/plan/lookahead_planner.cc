@@ -23,7 +23,8 @@ namespace {
 constexpr int kTimeRounds = 3;            // of replaying and planning again with the waits that the replay saw
 constexpr size_t kManyLayouts = 1 << 20;  // tensors times layers, from which on only one layout is tried
 constexpr double kNegligible = 1e-4;
-constexpr int kRounds = 8;  // of choosing and scheduling until both agree
+constexpr int kRounds = 8;               // of choosing and scheduling until both agree
+constexpr int64_t kFramesForSlack = 64;  // of a budget, for each frame that is left free
 
 enum class Choice { kFarthestFirst, kByPrices };
 
@@ -193,7 +194,7 @@ class Attempt {
   Variant variant_;
 };
 
-std::vector<int32_t> Caps(const GranuleTimeline& timeline, int64_t frames, int slack) {
+std::vector<int32_t> Caps(const GranuleTimeline& timeline, int64_t frames, int64_t slack) {
   std::vector<int32_t> caps = NeededFrames(timeline);
   const int64_t usual = std::max<int64_t>(frames - slack, 0);
   for (int32_t& cap : caps) cap = static_cast<int32_t>(std::min<int64_t>(std::max<int64_t>(cap, usual), 1 << 30));
@@ -310,7 +311,8 @@ absl::StatusOr<MigrationPlan> LookaheadPlanner::PlanWith(const PlannerInput& inp
   // With room for everything the slack isn't needed either.
   const bool all_fits = frames >= static_cast<int64_t>(timeline.granules.size());
   TrimToBudget(frames, &timeline);
-  const std::vector<int32_t> caps = Caps(timeline, frames, all_fits ? 0 : options_.slack_frames);
+  const int64_t slack = std::min<int64_t>(options_.slack_frames, frames / kFramesForSlack);
+  const std::vector<int32_t> caps = Caps(timeline, frames, all_fits ? 0 : slack);
   Search search(input, timeline, StartPlan(name(), input, *layout), caps, options_.by_prices);
   if (absl::Status status = search.Run(); !status.ok()) return status;
   return search.TakeBest();

@@ -24,7 +24,8 @@ namespace thermocline::plan {
 struct LookaheadOptions {
   // Where the step would wait, also choose by prices: the planner is "lagrangian" then.
   bool by_prices = false;
-  int slack_frames = 2;  // left free for what a live run does that the profile didn't
+  // Left free for what a live run does that the profile didn't: of many frames. Of few each counts for more than that.
+  int slack_frames = 2;
 };
 
 class LookaheadPlanner final : public Planner {

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <utility>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -111,6 +112,29 @@ TEST(LookaheadPlannerTest, StartsAWriteBackRightAfterTheLastWrite) {
   const GranuleId granule(static_cast<uint32_t>(plan->placements[0].offset / MiB(2).count()));
   EXPECT_THAT(plan->layers[1].write_back, ::testing::ElementsAre(granule));
   EXPECT_THAT(plan->layers[3].release, ::testing::ElementsAre(granule));
+}
+
+// What a step moves that reads `tensors` of a granule each, one a layer, with `frames`; with each slack.
+std::pair<Bytes, Bytes> MovedWithAndWithoutSlack(int tensors, int frames) {
+  profile::Profile net = RandomProfile(1, tensors, 0);
+  for (int i = 0; i < tensors; ++i) {
+    profile::Tensor tensor;
+    tensor.id = TensorId(i);
+    tensor.bytes = MiB(2);
+    tensor.accesses = {{.layer = LayerId(i), .read = true}};
+    net.tensors.push_back(tensor);
+  }
+  PlannerInput input = Share(net, 1, 20e9);
+  input.budget = MiB(2) * frames;
+  return {LookaheadPlanner().Plan(input)->predicted_in,
+          LookaheadPlanner({.slack_frames = 0}).Plan(input)->predicted_in};
+}
+
+TEST(LookaheadPlannerTest, LeavesFramesFreeOnlyWhereThereAreMany) {
+  const auto [few, few_without] = MovedWithAndWithoutSlack(30, 20);
+  EXPECT_EQ(few, few_without);
+  const auto [many, many_without] = MovedWithAndWithoutSlack(200, 150);
+  EXPECT_GT(many, many_without);
 }
 
 TEST(LookaheadPlannerTest, PlansADemoNetInATenthOfASecond) {
