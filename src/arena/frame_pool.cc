@@ -5,16 +5,11 @@
 #include <utility>
 
 namespace thermocline::arena {
-namespace {
-
-constexpr Bytes kHugePage = MiB(2);
-
-}  // namespace
 
 absl::StatusOr<std::unique_ptr<FramePool>> FramePool::Create(os::Memory& memory, Bytes granule_bytes, int64_t limit,
                                                              int64_t most) {
   most = std::max(most, limit);
-  absl::StatusOr<char*> base = memory.Reserve(granule_bytes * (most + 1), std::max(granule_bytes, kHugePage));
+  absl::StatusOr<char*> base = memory.Reserve(granule_bytes * (most + 1), std::max(granule_bytes, MiB(2)));
   if (!base.ok()) return base.status();
   return std::unique_ptr<FramePool>(new FramePool(memory, *base, granule_bytes, limit, most));
 }
@@ -29,23 +24,6 @@ FramePool::FramePool(os::Memory& memory, char* base, Bytes granule_bytes, int64_
 
 FramePool::~FramePool() { memory_.Unmap(base_, granule_bytes_ * (most_ + 1)); }
 
-// Small frames are made together, out of one huge page: a device then moves each as one piece of physical memory, and
-// not as a piece for each 4 KiB. The budget must have room for all of them, as the huge page is there at once.
-FrameId FramePool::Make() {
-  const FrameId first(static_cast<uint32_t>(made_));
-  const int64_t together = kHugePage / granule_bytes_;
-  if (together > 1 && made_ % together == 0 && in_use_ + together <= limit_ &&
-      memory_.MapFresh(Home(first), kHugePage, true) == 0) {
-    *static_cast<volatile char*>(Home(first)) = 0;
-    made_ += together;
-    for (int64_t i = made_ - 1; i > first.value(); --i) warm_.push_back(FrameId(static_cast<uint32_t>(i)));
-    return first;
-  }
-  if (memory_.MapFresh(Home(first), granule_bytes_, granule_bytes_ >= kHugePage) != 0) return kNoFrame;
-  ++made_;
-  return first;
-}
-
 FrameId FramePool::Take() {
   if (in_use_ >= limit_) return kNoFrame;
   FrameId frame = kNoFrame;
@@ -56,8 +34,9 @@ FrameId FramePool::Take() {
     frame = cold_.back();
     cold_.pop_back();
   } else {
-    frame = Make();
-    if (frame == kNoFrame) return kNoFrame;
+    frame = FrameId(static_cast<uint32_t>(made_));
+    if (memory_.MapFresh(Home(frame), granule_bytes_, granule_bytes_ >= MiB(2)) != 0) return kNoFrame;
+    ++made_;
   }
   if (sharing_ && !IsShared(frame)) Fill(frame);  // where it can't be, it serves as it is
   ++in_use_;
@@ -140,7 +119,7 @@ bool FramePool::Fill(FrameId frame) {
   }
   if (shared_->Map(Home(frame), OffsetOf(frame), granule_bytes_) != 0) {
     shared_->Release(OffsetOf(frame), granule_bytes_);
-    memory_.MapFresh(Home(frame), granule_bytes_, granule_bytes_ >= kHugePage);
+    memory_.MapFresh(Home(frame), granule_bytes_, granule_bytes_ >= MiB(2));
     return false;
   }
   SetShared(frame, true);
@@ -154,7 +133,7 @@ void FramePool::Empty(FrameId frame) {
     return;
   }
   shared_->Release(OffsetOf(frame), granule_bytes_);
-  if (memory_.MapFresh(Home(frame), granule_bytes_, granule_bytes_ >= kHugePage) == 0) {
+  if (memory_.MapFresh(Home(frame), granule_bytes_, granule_bytes_ >= MiB(2)) == 0) {
     SetShared(frame, false);
   } else {
     shared_->Provide(OffsetOf(frame), granule_bytes_);
@@ -167,7 +146,7 @@ int FramePool::Convert(FrameId frame, bool shared) {
   int error = shared ? shared_->Provide(OffsetOf(frame), granule_bytes_) : 0;
   if (error == 0) {
     error = shared ? shared_->Map(Scratch(), OffsetOf(frame), granule_bytes_)
-                   : memory_.MapFresh(Scratch(), granule_bytes_, granule_bytes_ >= kHugePage);
+                   : memory_.MapFresh(Scratch(), granule_bytes_, granule_bytes_ >= MiB(2));
   }
   if (error == 0) {
     std::memcpy(Scratch(), Home(frame), granule_bytes_.count());

@@ -77,7 +77,6 @@ class FramePool {
  private:
   FramePool(os::Memory& memory, char* base, Bytes granule_bytes, int64_t limit, int64_t most);
 
-  FrameId Make();
   void ApplyLimit();
   void NotePeak() {
     peak_in_use_ = std::max(peak_in_use_, in_use_);

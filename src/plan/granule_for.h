@@ -1,9 +1,10 @@
-// GranuleFor: the unit that moves, where nobody has chosen one: a huge page, and less only where a budget has few of
-// those.
+// GranuleFor: the unit that moves, where nobody has chosen one: a huge page, and less only where a budget has too few
+// of those to plan with.
 //
 // A tensor takes up to one granule more than its bytes, and what it shares one with moves along; so smaller granules
-// move fewer bytes. They cost more all the same: each move interrupts the other cores, and the kernel handles hundreds
-// of entries where it handled one (docs/tuning.md has figures). Thread safety: pure function.
+// move fewer bytes. They cost more all the same: without huge pages the processor looks addresses up more often, and
+// the kernel handles hundreds of entries where it handled one (docs/tuning.md has figures). Thread safety: pure
+// function.
 #ifndef THERMOCLINE_PLAN_GRANULE_FOR_H_
 #define THERMOCLINE_PLAN_GRANULE_FOR_H_
 
@@ -17,10 +18,8 @@ inline constexpr int64_t kFewestPlannedFrames = 8;
 
 inline Bytes GranuleFor(Bytes budget) {
   constexpr Bytes kLeast = KiB(512);
-  constexpr int64_t kFewest = 12;  // with fewer, bytes that move along cost more than moves
-  static_assert(kFewest >= kFewestPlannedFrames);
   Bytes granule = MiB(2);
-  while (budget / granule < kFewest && granule > kLeast) granule = granule / 2;
+  while (budget / granule < kFewestPlannedFrames && granule > kLeast) granule = granule / 2;
   return granule;
 }
 

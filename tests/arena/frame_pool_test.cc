@@ -104,24 +104,6 @@ TEST(FramePoolTest, LargeFramesAreHugePagesAndStaySoWhereTheyMove) {
   memory.Unmap(elsewhere, kLarge * kCount);
 }
 
-// Where a granule is less than a huge page, the pages of one lie together all the same: a device moves it as one piece.
-TEST(FramePoolTest, SmallFramesShareHugePagesAsFarAsTheLimitHasRoomForAllOfOne) {
-  constexpr Bytes kSmall = KiB(512);
-  CountingMemory memory;
-  auto pool = *FramePool::Create(memory, kSmall, 6, 20);
-  const char* const base = pool->Home(pool->Take());
-  EXPECT_EQ(os::InSmaps("AnonHugePages", base, MiB(2)), MiB(2));
-  EXPECT_EQ(pool->in_use(), 1);
-  for (int i = 1; i < 6; ++i) EXPECT_EQ(pool->Home(pool->Take()), base + kSmall.count() * i);
-  EXPECT_EQ(pool->Take(), kNoFrame);
-  EXPECT_EQ(memory.fresh, 3) << "of four frames together, and two alone";
-  EXPECT_EQ(os::InSmaps("Rss", base + MiB(2).count(), MiB(8)), Bytes(0)) << "no page beyond the budget";
-  pool->SetLimit(16);
-  for (int i = 6; i < 16; ++i) EXPECT_EQ(pool->Home(pool->Take()), base + kSmall.count() * i);
-  EXPECT_EQ(memory.fresh, 3 + 2 + 2) << "two alone, up to where a huge page begins";
-  EXPECT_EQ(os::InSmaps("Rss", base, MiB(16)), MiB(6)) << "those alone have not been touched";
-}
-
 TEST(FramePoolTest, FastMemoryOutsideTakesFramesAtOnceAndGivesThemBackOneByOne) {
   CountingMemory memory;
   const auto pool = *FramePool::Create(memory, kGranule, 10, 20);

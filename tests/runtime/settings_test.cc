@@ -42,9 +42,7 @@ TEST(TheFastBudget, AboveWhatTheProcessMayUseIsRefusedAndTheLimitIsNamed) {
 TEST(TheGranule, IsAHugePageAndLessWhereTheBudgetHasTooFewOfThose) {
   const os::MemoryLimit memory{GiB(8), ""};
   EXPECT_EQ(Read("4GiB", memory)->granule_bytes, MiB(2));
-  EXPECT_EQ(Read("24MiB", memory)->granule_bytes, MiB(2));
-  EXPECT_EQ(Read("23MiB", memory)->granule_bytes, MiB(1));
-  EXPECT_EQ(Read("12MiB", memory)->granule_bytes, MiB(1));
+  EXPECT_EQ(Read("16MiB", memory)->granule_bytes, MiB(2));
   EXPECT_EQ(Read("15MiB", memory)->granule_bytes, MiB(1));
   EXPECT_EQ(Read("7MiB", memory)->granule_bytes, KiB(512));
   EXPECT_EQ(Read("4MiB", memory)->granule_bytes, KiB(512));
