@@ -167,7 +167,7 @@ void Residency::CloseLocked(char* begin, Bytes size) {
       continue;
     char* const at = std::max(begin, AddressOf(GranuleId(i)));
     char* const end = std::min(begin + size.count(), AddressOf(GranuleId(i)) + granule_bytes().count());
-    // Where there is no room for another mapping it stays open, and unseen.
+    // Where something in the granule is pinned, or there is no room for another mapping, it stays open, and unseen.
     GateOf(granule).Close(at, Bytes(end - at));
   }
 }

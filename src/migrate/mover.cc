@@ -17,7 +17,6 @@ Mover::Mover(Residency& residency, tier::BlockTier& tier, const Clock& clock, co
   outgoing_.reserve(residency.frames().limit());
   completions_.reserve(tier.max_in_flight());
   fetching_.reserve(tier.max_in_flight());
-  flights_.reserve(tier.max_in_flight());
   residency_.SetDemandSink(this);
 }
 
@@ -259,6 +258,7 @@ void Mover::SubmitAll() {
   // Outside the lock: starting a transfer pins its pages, which takes a while.
   while (!outgoing_.empty()) {
     ReserveFor(completions_, in_flight_ + outgoing_.size());
+    ReserveFor(flights_, flights_.size() + outgoing_.size());
     CountQueued();
     const int taken = tier_.Submit(outgoing_);
     for (int i = 0; i < taken; ++i) {

@@ -208,7 +208,7 @@ class Mover final : public arena::DemandSink {
   std::vector<tier::Completion> completions_;  // with room for all in flight
   std::vector<MoveRecord> open_records_;
   std::vector<Fetching> fetching_;
-  std::vector<Flight> flights_;  // with room for all that the tier takes
+  std::vector<Flight> flights_;
   int in_flight_ = 0;
   int64_t counted_nanos_ = 0;   // when in_flight_ last changed
   int64_t queued_nanos_ = 0;    // that the link was busy, up to then
