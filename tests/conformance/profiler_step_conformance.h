@@ -11,6 +11,7 @@
 #include <cstring>
 #include <set>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -99,6 +100,38 @@ TEST_P(ProfilerConformance, ATensorBornInADeadOnesPagesIsSeenWithItsOwnTouches) 
   EXPECT_EQ(tensors[2].accesses[0].pages, kBytes.count() / kPage);
   EXPECT_EQ(tensors[2].accesses[1].layer, LayerId(2));
   EXPECT_FALSE(tensors[2].accesses[1].write);
+}
+
+// What one thread's birth closes again lies beside what others are writing to, and is moved in between.
+TEST_P(ProfilerConformance, ThreadsThatAllocateAndFreeInAProfiledStepKeepTheirBytes) {
+  auto runtime = MakeRuntime();
+  constexpr int kThreads = 4;
+  for (int step = 0; step < 3; ++step) {
+    ASSERT_TRUE(runtime->BeginStep().ok());
+    for (int layer = 0; layer < 4; ++layer) {
+      ASSERT_TRUE(runtime->AddLayer("").ok());
+      std::vector<std::thread> threads;
+      for (int t = 0; t < kThreads; ++t) {
+        threads.emplace_back([&, t] {
+          for (int round = 0; round < 20; ++round) {
+            // From a page to more than a granule.
+            const Bytes bytes = KiB(int64_t{4} << ((round + t) % 8));
+            auto* const tensor = static_cast<char*>(runtime->Allocate(bytes, Bytes(64)));
+            ASSERT_NE(tensor, nullptr);
+            const char fill = static_cast<char>(16 * t + round % 16);
+            std::memset(tensor, fill, bytes.count());
+            std::this_thread::yield();
+            const int64_t right = std::count(tensor, tensor + bytes.count(), fill);
+            EXPECT_EQ(right, bytes.count()) << "thread " << t << ", round " << round;
+            EXPECT_TRUE(runtime->Free(tensor));
+          }
+        });
+      }
+      for (std::thread& thread : threads) thread.join();
+    }
+    ASSERT_TRUE(runtime->EndStep().ok());
+    EXPECT_LE(runtime->Stats().residency.peak_frames, 32);
+  }
 }
 
 TEST_P(ProfilerConformance, AForkInAProfiledStepShowsEachSideItsOwnBytes) {
