@@ -16,7 +16,7 @@ make_checkout() {
     [ "$(id -u)" = 0 ] || skip "root, which may make swap areas and cgroups"
   elif [ "$(id -u)" = 0 ]; then
     as=(setpriv --reuid=65534 --regid=65534 --clear-groups)
-    "${as[@]}" test -x "$table" || skip "a build folder that the user nobody may read, or a user other than root"
+    "${as[@]}" test -x "$table" 2>/dev/null || skip "a build folder that the user nobody may read, or a user other than root"
   fi
   [ -n "$(dpkg-query -W -f '${Version}' dataset-fashion-mnist 2>/dev/null)" ] ||
     skip "the Debian package dataset-fashion-mnist (scripts/deps demo)"

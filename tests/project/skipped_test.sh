@@ -43,6 +43,8 @@ add_test(NAME part COMMAND cat $work/part)
 add_test(NAME failed COMMAND sh -c "cat $work/failed; exit 1")
 set_tests_properties(whole part failed PROPERTIES SKIP_REGULAR_EXPRESSION "\${THERMOCLINE_ALL_SKIPPED}")
 thermocline_missing_test(absent "needs a third hand")
+add_test(NAME script COMMAND sh -c "echo 'setpriv: no' >&2; echo 'Skipped: needs a fourth hand'")
+set_tests_properties(script PROPERTIES SKIP_REGULAR_EXPRESSION "\${THERMOCLINE_SCRIPT_SKIPPED}")
 END
 # Ninja, as the project itself.
 cmake -G Ninja -S "$work" -B "$work/build" >"$work/output" 2>&1 || { cat "$work/output" >&2; exit 1; }
@@ -53,7 +55,8 @@ expect "a program that skipped everything is skipped" grep -q 'whole \.*\*\*\*Sk
 expect "one that skipped a part has passed" grep -q 'part \.* *Passed' "$work/output"
 expect "one that failed has failed, whatever it skipped" grep -q 'failed \.*\*\*\*Failed' "$work/output"
 expect "what can't be built is skipped" grep -q 'absent \.*\*\*\*Skipped' "$work/output"
-expect "each reason is listed once" [ "$(wc -l <"$work/list")" = 3 ]
+expect "a script that says so after something else is skipped" grep -q 'script \.*\*\*\*Skipped' "$work/output"
+expect "each reason is listed once" [ "$(wc -l <"$work/list")" = 4 ]
 expect "... with the programs" grep -q '^    needs a moon: whole, failed (3 of the tests)$' "$work/list"
 expect "... of which a part was skipped" grep -q '^    needs a sun: part (1 of the tests)$' "$work/list"
 expect "... or that are missing" grep -q '^    needs a third hand: absent$' "$work/list"
